@@ -7,6 +7,8 @@
 //! | [`dialect`] | the three request formats, and how a credential is presented |
 //! | [`limits`] | windows and cooldowns, and the rule that merges observations of them |
 //! | [`snapshot`] | what the controller pushes: accounts, their state, pools, grants |
+//! | [`resource`] | the pieces of a snapshot with their versions, and how an update is taken in |
+//! | [`peer`] | how a proxy introduces itself |
 //! | [`observation`] | what a proxy learned about an account |
 //! | [`usage`] | disjoint token classes |
 //! | [`event`] | one history row per request |
@@ -19,6 +21,8 @@ pub mod event;
 pub mod ids;
 pub mod limits;
 pub mod observation;
+pub mod peer;
+pub mod resource;
 pub mod secret;
 pub mod snapshot;
 pub mod usage;

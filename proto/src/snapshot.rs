@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use crate::dialect::{CredentialScheme, Dialect};
 use crate::ids::{AccountId, PoolId};
 use crate::limits::{Limits, glob_matches};
+use crate::resource::ResourceKey;
 use crate::secret::Secret;
 
 /// Everything a proxy knows from the controller.
@@ -28,6 +29,8 @@ pub struct Snapshot {
     pub pools: BTreeMap<PoolId, Arc<Pool>>,
     /// By resource name.
     pub grants: BTreeMap<String, Arc<Grant>>,
+    /// The version in which each resource above is held: what a proxy tells when it reconnects.
+    pub versions: BTreeMap<ResourceKey, String>,
 }
 
 /// One provider account, ready to use.

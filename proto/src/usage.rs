@@ -32,15 +32,9 @@ impl Usage {
             output_tokens,
             reasoning_tokens,
         } = *self;
-        [
-            cache_read_tokens,
-            cache_write_5m_tokens,
-            cache_write_1h_tokens,
-            output_tokens,
-            reasoning_tokens,
-        ]
-        .into_iter()
-        .fold(input_tokens, u64::saturating_add)
+        [cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens]
+            .into_iter()
+            .fold(input_tokens, u64::saturating_add)
     }
 }
 
