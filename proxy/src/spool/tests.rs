@@ -1,0 +1,73 @@
+use tempfile::TempDir;
+
+use super::*;
+use crate::sink::example::event;
+
+fn paths_of(read: Option<(Vec<Event>, Position)>) -> Vec<String> {
+    read.map(|(events, _)| events.into_iter().map(|event| event.path).collect()).unwrap_or_default()
+}
+
+#[test]
+fn what_was_appended_is_read_in_order_and_forgotten_when_stored() {
+    let dir = TempDir::new().unwrap();
+    let mut spool = Spool::open(dir.path(), 1 << 20).unwrap();
+    spool.append(&[event("/1"), event("/2"), event("/3")]).unwrap();
+    let (first, position) = spool.read(2).unwrap().unwrap();
+    assert_eq!(first.iter().map(|event| event.path.as_str()).collect::<Vec<_>>(), ["/1", "/2"]);
+    assert_eq!(paths_of(spool.read(1).unwrap()), ["/1"], "nothing is forgotten before it is stored");
+    spool.forget(&position);
+    let (rest, position) = spool.read(9).unwrap().unwrap();
+    assert_eq!(rest[0].path, "/3");
+    spool.forget(&position);
+    assert_eq!((spool.bytes(), fs::read_dir(dir.path()).unwrap().count()), (0, 0));
+    assert!(spool.read(9).unwrap().is_none());
+}
+
+#[test]
+fn events_survive_the_end_of_the_process() {
+    let dir = TempDir::new().unwrap();
+    Spool::open(dir.path(), 1 << 20).unwrap().append(&[event("/old")]).unwrap();
+    let mut spool = Spool::open(dir.path(), 1 << 20).unwrap();
+    spool.append(&[event("/new")]).unwrap();
+    let (events, position) = spool.read(9).unwrap().unwrap();
+    assert_eq!(events[0].path, "/old");
+    spool.forget(&position);
+    assert_eq!(paths_of(spool.read(9).unwrap()), ["/new"]);
+}
+
+#[test]
+fn a_record_cut_off_by_a_crash_ends_its_segment_and_costs_only_itself() {
+    let dir = TempDir::new().unwrap();
+    Spool::open(dir.path(), 1 << 20).unwrap().append(&[event("/whole"), event("/cut")]).unwrap();
+    let file = fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap().path();
+    let bytes = fs::read(&file).unwrap();
+    fs::write(&file, &bytes[..bytes.len() - 3]).unwrap();
+    let mut spool = Spool::open(dir.path(), 1 << 20).unwrap();
+    spool.append(&[event("/later")]).unwrap();
+    let (events, position) = spool.read(9).unwrap().unwrap();
+    assert_eq!(events.iter().map(|event| event.path.as_str()).collect::<Vec<_>>(), ["/whole"]);
+    spool.forget(&position);
+    assert_eq!(paths_of(spool.read(9).unwrap()), ["/later"]);
+}
+
+#[test]
+fn a_changed_byte_is_noticed() {
+    let dir = TempDir::new().unwrap();
+    Spool::open(dir.path(), 1 << 20).unwrap().append(&[event("/a")]).unwrap();
+    let file = fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = fs::read(&file).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&file, bytes).unwrap();
+    assert!(Spool::open(dir.path(), 1 << 20).unwrap().read(9).unwrap().is_none());
+}
+
+#[test]
+fn a_full_spool_drops_its_oldest_segment_and_counts_what_was_in_it() {
+    let dir = TempDir::new().unwrap();
+    let mut spool = Spool::open(dir.path(), 1).unwrap();
+    spool.append(&[event("/1"), event("/2")]).unwrap();
+    assert_eq!(spool.dropped(), 0, "the segment being written is never dropped");
+    spool.writer = None;
+    spool.append(&[event("/3")]).unwrap();
+    assert_eq!((spool.dropped(), paths_of(spool.read(9).unwrap())), (2, vec!["/3".to_owned()]));
+}
