@@ -16,7 +16,7 @@ use wire::resource::Body;
 pub fn version(resource: &Resource) -> String {
     let message = wire::Resource { body: Some(write_body(resource)), ..wire::Resource::default() };
     let digest = Sha256::digest(message.encode_to_vec());
-    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&digest[..16])
 }
 
 impl From<i32> for ResourceKind {
