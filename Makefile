@@ -1,0 +1,79 @@
+# Penstock's jobs. `make help` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Flags of `penstock up` for `make run`: the demo, unless you say something else.
+ARGS ?= --demo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+PROGRAMS := --bin penstock --bin penstock-controller --bin penstock-proxy --bin penstock-simulator
+
+.PHONY: help
+help: ## List the jobs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## Build and start everything on this machine; ARGS="…" are flags of `penstock up` (default: --demo)
+	.ci/setup run
+	$(MAKE) --no-print-directory build
+	exec $(TARGET)/release/penstock up $(ARGS)
+
+.PHONY: build
+build: dashboard/dist/index.html ## Build the dashboard and the programs, optimised
+	cargo build --locked --release $(PROGRAMS)
+
+dashboard/node_modules: dashboard/package-lock.json
+	cd dashboard && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+dashboard/dist/index.html: dashboard/node_modules $(shell find dashboard/src dashboard/index.html controller/openapi.json -type f 2>/dev/null)
+	cd dashboard && npm run --silent build
+
+.PHONY: test
+test: ## Run every check and every test, with all real parts (Postgres, browser, SDKs, CLIs)
+	.ci/setup test
+	$(MAKE) --no-print-directory lint
+	$(MAKE) --no-print-directory dashboard/dist/index.html
+	cargo build --locked --workspace --bins
+	cargo test --locked --workspace
+	cd dashboard && npm run --silent test
+	$(MAKE) --no-print-directory clients
+
+.PHONY: clients
+clients: ## Drive the real SDKs, Claude Code and Codex through a pool that fails over
+	cargo build --locked $(PROGRAMS)
+	proxy/tests/clients/run $(TARGET)/debug
+
+.PHONY: lint
+lint: dashboard/node_modules ## Check formatting, lints and the rules of the house
+	cargo fmt --all --check
+	.ci/check-house
+	cargo clippy --locked --workspace --all-targets -- --deny warnings
+	cd dashboard && npm run --silent lint
+
+.PHONY: fmt
+fmt: dashboard/node_modules ## Format everything
+	cargo fmt --all
+	cd dashboard && npm run --silent fmt
+
+.PHONY: bench
+bench: ## Measure side by side: direct, nginx, Penstock with everything on; results explained in docs/benchmarks.md
+	.ci/setup bench
+	cargo build --locked --profile dist $(PROGRAMS)
+	cargo bench --locked -p penstock-proxy --bench side_by_side -- --programs $(TARGET)/dist
+	cargo bench --locked -p penstock-controller --bench ingest
+
+.PHONY: crds
+crds: ## Write the CRDs' YAML from their Rust types
+	cargo run --locked --quiet -p penstock-crds --bin crdgen -- crds
+
+.PHONY: openapi
+openapi: ## Write the API's OpenAPI document and the dashboard's client from it
+	cargo run --locked --quiet -p penstock-controller -- --print-openapi > controller/openapi.json
+	cd dashboard && npm run --silent generate
+
+.PHONY: clean
+clean: ## Remove what was built
+	cargo clean
+	rm -rf dashboard/dist dashboard/node_modules
