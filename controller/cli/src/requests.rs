@@ -43,10 +43,8 @@ struct Row {
     received_at: Timestamp,
     finished_at: Timestamp,
     path: String,
-    #[serde(default)]
-    account: Option<String>,
-    #[serde(default)]
-    model_asked: Option<String>,
+    account: String,
+    model_asked: String,
     status: u16,
     ending: String,
     #[serde(default)]
@@ -67,7 +65,7 @@ struct Row {
 
 #[derive(Deserialize)]
 struct Page {
-    items: Vec<Row>,
+    requests: Vec<Row>,
 }
 
 /// One message of the live stream; other types are passed over.
@@ -92,7 +90,7 @@ pub(crate) async fn run(args: RequestsArgs) -> anyhow::Result<()> {
         }
     }
     let page: Page = api.get(&path).await?;
-    args.output.print(&page.items, |rows| listing(rows))
+    args.output.print(&page.requests, |rows| listing(rows))
 }
 
 async fn follow(api: &Api, format: Format) -> anyhow::Result<()> {
@@ -149,17 +147,18 @@ fn cells(row: &Row) -> [String; 9] {
     [
         row.received_at.to_zoned(TimeZone::system()).strftime("%H:%M:%S").to_string(),
         row.path.clone(),
-        row.model_asked.clone().filter(|model| !model.is_empty()).unwrap_or_else(|| "-".to_owned()),
-        row.account
-            .as_deref()
-            .map_or("-", |account| account.strip_prefix("default/").unwrap_or(account))
-            .to_owned(),
+        or_dash(&row.model_asked),
+        or_dash(row.account.strip_prefix("default/").unwrap_or(&row.account)),
         status,
         row.attempts.len().to_string(),
         format!("{}/{}", count(read), count(written)),
         dollars(row.cost_usd),
         milliseconds(took),
     ]
+}
+
+fn or_dash(text: &str) -> String {
+    if text.is_empty() { "-".to_owned() } else { text.to_owned() }
 }
 
 fn milliseconds(took: SignedDuration) -> String {

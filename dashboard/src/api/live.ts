@@ -34,7 +34,7 @@ export function useLiveRequests(): { rows: RequestRow[]; connected: boolean } {
     return () => source.close();
   }, []);
 
-  const rows = [...(history.data?.items ?? [])].reverse().reduce<RequestRow[]>(
+  const rows = [...(history.data?.requests ?? [])].reverse().reduce<RequestRow[]>(
     (all, row) => (live.some((held) => held.id === row.id) ? all : [row, ...all]),
     [],
   );

@@ -19,7 +19,7 @@ function Row({ row }: { row: RequestRow }) {
       <td className="px-3 py-1.5 tabular-nums">{new Date(received).toLocaleTimeString()}</td>
       <td className="px-3 py-1.5 font-mono text-xs">{row.path}</td>
       <td className="px-3 py-1.5">{row.modelAsked || "–"}</td>
-      <td className="px-3 py-1.5">{row.account ?? "–"}</td>
+      <td className="px-3 py-1.5">{row.account || "–"}</td>
       <td className={`px-3 py-1.5 ${color}`}>{text}</td>
       <td className="px-3 py-1.5 tabular-nums">{row.attempts.length}</td>
       <td className="px-3 py-1.5 tabular-nums">

@@ -28,9 +28,9 @@ function options(width: number): uPlot.Options {
 /** The columns uPlot draws: seconds, requests, and those that failed. */
 export function columns(points: AnalyticsPoint[]): uPlot.AlignedData {
   return [
-    points.map((point) => Date.parse(point.ts) / 1_000),
+    points.map((point) => point.ts / 1_000),
     points.map((point) => point.requests),
-    points.map((point) => Math.round((point.requests * point.errorRate) / 100)),
+    points.map((point) => point.errors),
   ];
 }
 

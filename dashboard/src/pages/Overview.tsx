@@ -31,8 +31,8 @@ export function Overview({ accounts }: { accounts: Account[] | undefined }) {
         <Tile name="Requests, last hour" value={totals ? count(totals.requests) : "…"} />
         <Tile name="Successful" value={totals ? `${totals.successRate.toFixed(1)} %` : "…"} />
         <Tile name="Average time" value={totals ? duration(totals.avgResponseTime) : "…"} />
-        <Tile name="Tokens" value={totals ? count(totals.totalTokens) : "…"} />
-        <Tile name="Cost" value={totals ? dollars(totals.totalCostUsd) : "…"} />
+        <Tile name="Tokens" value={totals ? count(totals.tokens) : "…"} />
+        <Tile name="Cost" value={totals ? dollars(totals.costUsd) : "…"} />
       </div>
       <Panel title="Traffic" aside="requests per minute, last hour">
         <div className="p-3">
