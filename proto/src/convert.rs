@@ -118,3 +118,19 @@ fn each<W, T>(
         .map(|(at, one)| read(one).map_err(|error| error.within(&format!("{field}[{at}]"))))
         .collect()
 }
+
+/// Appends to the last piece if there is room in it, else to a new one.
+fn put<M: prost::Message>(pieces: &mut Vec<Vec<M>>, room: &mut usize, max_bytes: usize, message: M) {
+    // Its tag and length take up to eleven bytes.
+    let size = message.encoded_len() + 11;
+    match pieces.last_mut() {
+        Some(last) if size <= *room => {
+            *room -= size;
+            last.push(message);
+        }
+        _ => {
+            *room = max_bytes.saturating_sub(size);
+            pieces.push(vec![message]);
+        }
+    }
+}

@@ -223,8 +223,8 @@ fn a_proxy_that_holds_a_kind_unknown_to_the_controller_is_told_to_drop_it() {
     let held = wire::HeldResource { kind: LATER, name: "llm/x".into(), version: "1".into() };
     let (_, held) = wire::Hello { proxy: None, held: vec![held] }.into_parts();
     let changes = Update::between(&held, &std::collections::BTreeMap::new());
-    let push = wire::Update::new(1, &Update { changes, ..Default::default() }, true);
-    assert_eq!(push.removed, [wire::ResourceName { kind: LATER, name: "llm/x".into() }]);
+    let pushes = wire::Update::cut(1, &Update { changes, ..Default::default() }, 1024);
+    assert_eq!(pushes[0].removed, [wire::ResourceName { kind: LATER, name: "llm/x".into() }]);
 }
 
 #[test]

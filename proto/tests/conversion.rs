@@ -321,9 +321,14 @@ proptest! {
         let push = |held: &Snapshot, view: &std::collections::BTreeMap<_, _>| {
             let update = Update { changes: Update::between(&held.versions, view), ..Update::default() };
             let count = update.changes.len();
-            let arrived = Update::from(over_the_wire(&wire::Update::new(1, &update, true)));
-            let (snapshot, refusals) = held.apply(arrived);
-            assert_eq!(refusals, []);
+            let pushes = wire::Update::cut(1, &update, 300);
+            let completes: Vec<_> = pushes.iter().map(|push| push.complete).collect();
+            assert_eq!(completes.iter().position(|complete| *complete), Some(pushes.len() - 1));
+            let snapshot = pushes.iter().fold(held.clone(), |held, push| {
+                let (next, refusals) = held.apply(Update::from(over_the_wire(push)));
+                assert_eq!(refusals, []);
+                next
+            });
             (snapshot, count)
         };
         let (held, _) = push(&Snapshot::default(), &before);

@@ -78,6 +78,18 @@ impl From<&Event> for wire::Event {
     }
 }
 
+impl wire::EventBatch {
+    /// The events as they travel, in pieces of at most `max_bytes` (or one event that is larger alone).
+    pub fn cut(events: &[Event], max_bytes: usize) -> Vec<Vec<wire::Event>> {
+        let mut pieces = Vec::new();
+        let mut room = 0;
+        for event in events.iter().map(wire::Event::from) {
+            super::put(&mut pieces, &mut room, max_bytes, event);
+        }
+        pieces
+    }
+}
+
 fn status(field: &str, wire: u32) -> Result<u16, ConvertError> {
     u16::try_from(wire).map_err(|_| ConvertError::new(field, Reason::OutOfRange))
 }

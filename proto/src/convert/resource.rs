@@ -127,25 +127,36 @@ impl From<wire::Update> for Update {
 }
 
 impl wire::Update {
-    /// The push of an update, under a nonce.
-    pub fn new(nonce: u64, update: &Update, complete: bool) -> Self {
+    /// The pushes of an update, at least one: nonces from `nonce` on, each of at most `max_bytes` (or one
+    /// resource that is larger alone), the last one completes it.
+    pub fn cut(nonce: u64, update: &Update, max_bytes: usize) -> Vec<Self> {
         let Update { changes, view_version, as_of } = update;
-        let mut push = Self {
-            nonce,
-            complete,
-            view_version: view_version.clone(),
-            as_of_ms: as_of.map_or(0, Timestamp::as_millisecond),
-            ..Self::default()
-        };
+        let mut pieces = Vec::new();
+        let mut room = 0;
+        let mut removed = Vec::new();
         for change in changes {
             match change {
-                Change::Set(versioned) => push.changed.push(versioned.into()),
-                Change::Removed(key) => push.removed.push(key.into()),
+                Change::Set(versioned) => {
+                    super::put(&mut pieces, &mut room, max_bytes, wire::Resource::from(versioned));
+                }
+                Change::Removed(key) => removed.push(key.into()),
                 // Nobody sends on what it could not read.
                 Change::Unreadable { .. } => {}
             }
         }
-        push
+        if pieces.is_empty() {
+            pieces.push(Vec::new());
+        }
+        let last = pieces.len() - 1;
+        let push = |(at, changed)| Self {
+            nonce: nonce + at as u64,
+            changed,
+            removed: if at == last { std::mem::take(&mut removed) } else { Vec::new() },
+            complete: at == last,
+            view_version: view_version.clone(),
+            as_of_ms: as_of.map_or(0, Timestamp::as_millisecond),
+        };
+        pieces.into_iter().enumerate().map(push).collect()
     }
 }
 
