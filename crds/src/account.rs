@@ -1,6 +1,8 @@
 //! `ProviderAccount`: one account at a provider. This file is its spec; [`status`] is what the controller
 //! writes.
 
+#![expect(clippy::duplicated_attributes, reason = "every printer column has a name and a type")]
+
 pub mod egress;
 pub mod limits;
 pub mod models;
@@ -89,7 +91,7 @@ pub struct ProviderAccountSpec {
     #[schemars(extend("x-kubernetes-validations" = [rules::PROVIDER_IMMUTABLE.to_json()]))]
     pub provider: Provider,
     /// Where the provider is: exactly what its own SDK calls its base URL, without a trailing slash, e.g.
-    /// https://api.anthropic.com or https://api.openai.com/v1. Default: the provider's own; required for
+    /// `https://api.anthropic.com` or `https://api.openai.com/v1`. Default: the provider's own; required for
     /// `anthropic-compatible` and `openai-compatible`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048), extend("x-kubernetes-validations" = [rules::BASE_URL.to_json()]))]

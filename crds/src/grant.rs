@@ -1,5 +1,7 @@
 //! `AccessGrant`: who may use which pool, for what and how much.
 
+#![expect(clippy::duplicated_attributes, reason = "every printer column has a name and a type")]
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::CustomResource;
 use schemars::JsonSchema;

@@ -1,5 +1,7 @@
 //! `AccountPool`: how a set of accounts is used.
 
+#![expect(clippy::duplicated_attributes, reason = "every printer column has a name and a type")]
+
 pub mod fallback;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;

@@ -10,7 +10,7 @@ use crate::values::LocalRef;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Egress {
-    /// An HTTP proxy that is asked with CONNECT, e.g. http://egress:3128.
+    /// An HTTP proxy that is asked with CONNECT, e.g. `http://egress:3128`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512), extend("x-kubernetes-validations" = [rules::PROXY_URL.to_json()]))]
     pub proxy_url: Option<String>,

@@ -82,7 +82,7 @@ pub struct TightestWindow {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WindowStatus {
-    /// Its name, e.g. five_hour.
+    /// Its name, e.g. `five_hour`.
     #[schemars(length(max = 128))]
     pub name: String,
     /// Percent used; may exceed 100.

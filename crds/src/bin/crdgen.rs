@@ -15,6 +15,7 @@ fn main() -> ExitCode {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "writing files is what this program is for")]
 fn write(directory: Option<&Path>) -> Result<(), Box<dyn std::error::Error>> {
     for (name, yaml) in penstock_crds::yaml::files()? {
         match directory {
