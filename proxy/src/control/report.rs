@@ -29,7 +29,7 @@ const BATCH: usize = 1_024;
 const MESSAGE: usize = 1 << 20;
 
 /// Longest wait that a controller may ask for.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// One stream: what is asked of the controller and what it has not answered yet.
 struct Session {
