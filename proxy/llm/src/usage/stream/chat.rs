@@ -1,0 +1,121 @@
+//! Chunks of Chat Completions. wire.md 2.4.
+
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+use penstock_proto::usage::{Usage, UsageSource};
+use serde_json::Value;
+
+use crate::error::ErrorFacts;
+use crate::estimate;
+use crate::usage::walk::{Path, Walker};
+use crate::usage::{Finish, Reading, count, text};
+
+use super::Passed;
+
+pub(super) const PATHS: &[Path] =
+    &[&["id"], &["model"], &["usage"], &["x_groq", "usage"], &["error"], &["choices", "[]", "finish_reason"]];
+const ID: usize = 0;
+const MODEL: usize = 1;
+const USAGE: usize = 2;
+const GROQ_USAGE: usize = 3;
+const ERROR: usize = 4;
+const FINISH_REASON: usize = 5;
+
+/// What a chunk has besides its text, about.
+const ENVELOPE: u64 = 220;
+
+/// Keys whose value, unless `null`, makes a chunk worth walking. A key between its quotes cannot come from
+/// text: there the quotes are escaped.
+static KEYS: LazyLock<[Finder<'static>; 3]> = LazyLock::new(|| {
+    [r#""finish_reason""#, r#""usage""#, r#""error""#].map(|key| Finder::new(key.as_bytes()))
+});
+
+#[derive(Default)]
+pub(super) struct Chat {
+    begun: bool,
+    id: Option<String>,
+    model: Option<String>,
+    usage: Option<Usage>,
+    finished: bool,
+    done: bool,
+    error: Option<ErrorFacts>,
+    content_bytes: u64,
+}
+
+impl Chat {
+    /// Whether the chunk needs no walk, which only its whole line tells.
+    pub(super) fn pass(&self, line: &[u8], whole: bool) -> Option<Passed> {
+        let plain = self.begun && whole && line.trim_ascii_end().ends_with(b"}");
+        (plain && !KEYS.iter().any(|key| has_value(line, key))).then_some(Passed::Content)
+    }
+
+    pub(super) fn passed(&mut self, bytes: u64) {
+        if !self.done {
+            self.content_bytes = self.content_bytes.saturating_add(bytes.saturating_sub(ENVELOPE));
+        }
+    }
+
+    pub(super) fn done(&mut self) {
+        self.done = true;
+    }
+
+    pub(super) fn walked(&mut self, walker: &Walker, bytes: u64) {
+        if self.done {
+            return;
+        }
+        self.begun = true;
+        self.id = self.id.take().or_else(|| text(walker.get(ID)));
+        self.model = self.model.take().or_else(|| text(walker.get(MODEL)));
+        let usage = walker.get(USAGE).or_else(|| walker.get(GROQ_USAGE)).and_then(count::openai);
+        let has_usage = usage.is_some();
+        self.usage = usage.or(self.usage);
+        self.finished |= text(walker.get(FINISH_REASON)).is_some_and(|reason| !reason.is_empty());
+        if self.error.is_none() {
+            self.error = walker.get(ERROR).and_then(error);
+        }
+        if !has_usage && self.error.is_none() {
+            self.passed(bytes);
+        }
+    }
+
+    pub(super) fn reading(&self) -> Reading {
+        let finish = match (&self.error, self.done || self.finished) {
+            (Some(_), _) => Finish::Errored,
+            (None, true) => Finish::Terminal,
+            (None, false) => Finish::Open,
+        };
+        let estimated = Usage { output_tokens: estimate::tokens(self.content_bytes), ..Usage::default() };
+        let source = match (self.usage, self.content_bytes) {
+            (Some(_), _) => UsageSource::Reported,
+            (None, 0) => UsageSource::None,
+            (None, _) => UsageSource::Estimated,
+        };
+        Reading {
+            usage: self.usage.unwrap_or(estimated),
+            source,
+            input_known: self.usage.is_some(),
+            model: self.model.clone(),
+            id: self.id.clone(),
+            finish,
+            stream_error: self.error.clone(),
+            output_bytes: self.content_bytes,
+            ..Reading::default()
+        }
+    }
+}
+
+/// An error is an object that says something, or a string; `false`, `0` and `{}` are none.
+fn error(text: &[u8]) -> Option<ErrorFacts> {
+    let error: Value = serde_json::from_slice(text).ok()?;
+    let facts = ErrorFacts::from_value(&error);
+    (facts != ErrorFacts::default()).then_some(facts)
+}
+
+/// Whether the line has this key with another value than `null`.
+fn has_value(line: &[u8], key: &Finder<'_>) -> bool {
+    key.find_iter(line).any(|at| {
+        let rest = line[at + key.needle().len()..].trim_ascii_start();
+        rest.strip_prefix(b":").is_some_and(|value| !value.trim_ascii_start().starts_with(b"n"))
+    })
+}
