@@ -1,0 +1,96 @@
+//! What can go wrong with the store, and whether trying again can help.
+
+use tokio_postgres::error::SqlState;
+
+/// A step of the store that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The address of the database is not one.
+    #[error("the database URL is not valid")]
+    Url {
+        /// What the parser says; names no part of the URL.
+        source: tokio_postgres::Error,
+    },
+    /// TLS could not be set up.
+    #[error("TLS for the database could not be set up")]
+    Tls {
+        /// Why.
+        source: rustls::Error,
+    },
+    /// No connection to the database.
+    #[error("the database cannot be reached")]
+    Unreachable {
+        /// Why.
+        source: Box<deadpool_postgres::PoolError>,
+    },
+    /// The tables could not be brought to this version.
+    #[error("the database could not be migrated")]
+    Migration {
+        /// Why.
+        source: Box<refinery::Error>,
+    },
+    /// A statement failed.
+    #[error("the database refused to {step}")]
+    Query {
+        /// What was being done, as `do something`.
+        step: &'static str,
+        /// Why.
+        source: tokio_postgres::Error,
+    },
+}
+
+impl StoreError {
+    /// For `map_err`: names the step that failed.
+    pub(super) fn at(step: &'static str) -> impl FnOnce(tokio_postgres::Error) -> Self {
+        move |source| Self::Query { step, source }
+    }
+
+    /// Whether trying again later can help.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Url { .. } | Self::Tls { .. } | Self::Migration { .. } => false,
+            Self::Unreachable { .. } => true,
+            Self::Query { source, .. } => match source.code() {
+                // Nothing from the server: the connection broke.
+                None => true,
+                // Connection, rollback, resources, locks, shutdown, system, internal.
+                Some(code) => ["08", "40", "53", "55", "57", "58", "XX"].contains(&class(code)),
+            },
+        }
+    }
+
+    /// Whether the database refused a value: it would refuse it for ever.
+    pub fn is_bad_data(&self) -> bool {
+        match self {
+            Self::Url { .. } | Self::Tls { .. } | Self::Unreachable { .. } | Self::Migration { .. } => false,
+            Self::Query { source, .. } => {
+                // A value out of range or malformed; a value too large for an index.
+                source.code().is_some_and(|code| ["22", "54"].contains(&class(code)))
+            }
+        }
+    }
+
+    /// Whether the question took longer than it may.
+    pub fn is_timeout(&self) -> bool {
+        match self {
+            Self::Url { .. } | Self::Tls { .. } | Self::Unreachable { .. } | Self::Migration { .. } => false,
+            Self::Query { source, .. } => source.code() == Some(&SqlState::QUERY_CANCELED),
+        }
+    }
+
+    /// Stable label for metrics.
+    pub fn as_label(&self) -> &'static str {
+        match self {
+            Self::Url { .. } => "url",
+            Self::Tls { .. } => "tls",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Migration { .. } => "migration",
+            Self::Query { .. } => "query",
+        }
+    }
+}
+
+/// The first two characters of an SQLSTATE.
+fn class(code: &SqlState) -> &str {
+    code.code().get(..2).unwrap_or_default()
+}
