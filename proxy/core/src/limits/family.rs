@@ -1,0 +1,219 @@
+//! One window's headers, gathered, and the names that Anthropic and OpenAI give them.
+
+use std::borrow::Cow;
+
+use jiff::{SignedDuration, Timestamp};
+use penstock_llm::duration;
+use penstock_proto::limits::{Window, WindowStatus};
+
+use super::{codex, time};
+
+/// Which header family a window was read from; the same word means different things in two of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    /// `anthropic-ratelimit-unified-<window>-…`
+    Unified,
+    /// `anthropic-ratelimit-<window>-…`
+    Anthropic,
+    /// `anthropic-priority-<window>-…`
+    Priority,
+    /// `anthropic-fast-<window>-…`
+    Fast,
+    /// `x-ratelimit-…-<window>`
+    Openai,
+    /// `x-codex-<window>-…`
+    Codex,
+}
+
+/// What a header says of its window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Field {
+    /// How many there are.
+    Limit,
+    /// How many are left.
+    Remaining,
+    /// An instant: epoch seconds or RFC 3339.
+    Reset,
+    /// A span until the reset.
+    ResetAfter,
+    /// 0–1.
+    Fraction,
+    /// 0–100.
+    Percent,
+    /// `allowed`, `allowed_warning`, `rejected`, …
+    Status,
+    /// Length of the window in minutes.
+    Minutes,
+}
+
+/// What was gathered of one window.
+#[derive(Debug)]
+pub(super) struct Partial<'a> {
+    pub(super) family: Family,
+    pub(super) window: &'a str,
+    limit: Option<u64>,
+    remaining: Option<u64>,
+    pub(super) resets_at: Option<Timestamp>,
+    pub(super) percent: Option<f64>,
+    status: WindowStatus,
+    pub(super) minutes: Option<f64>,
+}
+
+impl<'a> Partial<'a> {
+    pub(super) fn new(family: Family, window: &'a str) -> Self {
+        let status = WindowStatus::Unknown;
+        Self {
+            family,
+            window,
+            limit: None,
+            remaining: None,
+            resets_at: None,
+            percent: None,
+            status,
+            minutes: None,
+        }
+    }
+
+    pub(super) fn take(&mut self, field: Field, text: &str, now: Timestamp) {
+        let number = |text: &str| text.parse().ok().filter(|n: &f64| n.is_finite() && *n >= 0.0);
+        match field {
+            Field::Limit => self.limit = text.parse().ok(),
+            Field::Remaining => self.remaining = text.parse().ok(),
+            Field::Reset => self.resets_at = time::instant(text).or(self.resets_at),
+            Field::ResetAfter => {
+                let wait = duration::parse(text).and_then(|wait| SignedDuration::try_from(wait).ok());
+                let at = wait.and_then(|wait| now.checked_add(wait).ok());
+                // An instant, where the provider sends both, does not depend on our clock.
+                self.resets_at = self.resets_at.or(at);
+            }
+            Field::Fraction => self.percent = number(text).map(|fraction| fraction * 100.0),
+            Field::Percent => self.percent = number(text),
+            Field::Status => self.status = status(text),
+            Field::Minutes => self.minutes = number(text),
+        }
+    }
+
+    /// The window, under its normalised name; `None` if too little was said.
+    pub(super) fn finish(&self, now: Timestamp) -> Option<(Cow<'static, str>, Window)> {
+        let percent = match (self.percent, self.limit, self.remaining) {
+            (Some(percent), ..) => percent,
+            // A limit of nothing: not offered to this account, which is no reason to leave it alone.
+            (None, Some(0), _) => return None,
+            (None, Some(limit), Some(left)) => 100.0 * (1.0 - ratio(left, limit)),
+            (None, ..) if self.status != WindowStatus::Unknown => match self.status {
+                WindowStatus::Rejected => 100.0,
+                _ => 0.0,
+            },
+            (None, None, Some(0)) => 100.0,
+            (None, ..) => return None,
+        };
+        let name = match self.family {
+            Family::Unified => unified_name(self.window),
+            Family::Anthropic | Family::Openai => plain_name("", self.window),
+            Family::Priority => plain_name("priority_", self.window),
+            Family::Fast => plain_name("fast_", self.window),
+            Family::Codex => codex::name(self)?,
+        };
+        let window = Window {
+            utilization: percent,
+            resets_at: self.resets_at,
+            status: self.status,
+            remaining: self.remaining,
+            observed_at: now,
+        };
+        Some((name, window))
+    }
+}
+
+/// `anthropic-` headers, without that prefix.
+pub(super) fn anthropic(name: &str) -> Option<(Family, &str, Field)> {
+    let (family, rest) = if let Some(rest) = name.strip_prefix("ratelimit-") {
+        match rest.strip_prefix("unified-") {
+            Some(rest) => return unified(rest),
+            None => (Family::Anthropic, rest),
+        }
+    } else if let Some(rest) = name.strip_prefix("priority-") {
+        (Family::Priority, rest)
+    } else {
+        (Family::Fast, name.strip_prefix("fast-")?)
+    };
+    let (window, field) = rest.rsplit_once('-')?;
+    let field = match field {
+        "limit" => Field::Limit,
+        "remaining" => Field::Remaining,
+        "reset" => Field::Reset,
+        _ => return None,
+    };
+    Some((family, window, field))
+}
+
+/// `anthropic-ratelimit-unified-<window>-(status|reset|utilization)`; the window's name is open-ended.
+fn unified(rest: &str) -> Option<(Family, &str, Field)> {
+    let (window, field) = rest.rsplit_once('-')?;
+    let field = match field {
+        "status" => Field::Status,
+        "reset" => Field::Reset,
+        "utilization" => Field::Fraction,
+        _ => return None,
+    };
+    // What is billed beyond the windows is no window.
+    if window == "overage" { None } else { Some((Family::Unified, window, field)) }
+}
+
+/// `x-ratelimit-(limit|remaining|reset)-<window>`.
+pub(super) fn openai(rest: &str) -> Option<(Family, &str, Field)> {
+    let (field, window) = rest.split_once('-')?;
+    let field = match field {
+        "limit" => Field::Limit,
+        "remaining" => Field::Remaining,
+        "reset" => Field::ResetAfter,
+        _ => return None,
+    };
+    Some((Family::Openai, window, field))
+}
+
+/// The provider's word on a window. A word nobody knows is no reason to leave the account alone.
+pub(crate) fn status(text: &str) -> WindowStatus {
+    match text {
+        "allowed" => WindowStatus::Allowed,
+        "allowed_warning" | "queueing_soft" => WindowStatus::Warning,
+        "rejected" | "rate_limited" | "blocked" | "queueing_hard" | "payment_required" => {
+            WindowStatus::Rejected
+        }
+        _ => WindowStatus::Unknown,
+    }
+}
+
+/// `5h` → `five_hour`, `7d_oi` → `seven_day_oi`; others stay, with `_` for `-`.
+fn unified_name(window: &str) -> Cow<'static, str> {
+    match window {
+        "5h" => Cow::Borrowed("five_hour"),
+        "7d" => Cow::Borrowed("seven_day"),
+        "7d_opus" => Cow::Borrowed("seven_day_opus"),
+        "7d_sonnet" => Cow::Borrowed("seven_day_sonnet"),
+        "7d_oi" => Cow::Borrowed("seven_day_oi"),
+        _ => {
+            let rest = |prefix| window.strip_prefix(prefix).filter(|rest| rest.starts_with(['_', '-']));
+            let long = rest("5h").map(|rest| format!("five_hour{rest}"));
+            let long = long.or_else(|| rest("7d").map(|rest| format!("seven_day{rest}")));
+            Cow::Owned(long.unwrap_or_else(|| window.to_owned()).replace('-', "_"))
+        }
+    }
+}
+
+fn plain_name(prefix: &str, window: &str) -> Cow<'static, str> {
+    match (prefix, window) {
+        ("", "requests") => Cow::Borrowed("requests"),
+        ("", "tokens") => Cow::Borrowed("tokens"),
+        ("", "input-tokens") => Cow::Borrowed("input_tokens"),
+        ("", "output-tokens") => Cow::Borrowed("output_tokens"),
+        _ => Cow::Owned(format!("{prefix}{}", window.replace('-', "_"))),
+    }
+}
+
+/// Part of the whole, for counts far below where a float loses whole numbers.
+fn ratio(part: u64, whole: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a percentage needs no 53 bits")]
+    let ratio = part as f64 / whole as f64;
+    ratio.min(1.0)
+}
