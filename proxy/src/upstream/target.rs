@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use http::{HeaderValue, Uri};
+use http::Uri;
+use http::uri::Authority;
 use penstock_proto::secret::Secret;
 use penstock_proto::snapshot::Egress;
 use rustls::pki_types::pem::PemObject as _;
@@ -20,7 +21,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 pub struct Target {
     origin: Arc<Origin>,
     prefix: Box<str>,
-    host_header: HeaderValue,
+    authority: Authority,
 }
 
 /// What a connection is made to. Two equal origins may use each other's connections.
@@ -108,7 +109,7 @@ impl Target {
         let port = authority.port_u16().unwrap_or(default_port);
         let host = bare_host(authority.host());
         ServerName::try_from(host).map_err(|_| InvalidTarget::Host)?;
-        let host_header = if port == default_port { authority.host().to_owned() } else { authority.to_string() };
+        let shown = if port == default_port { authority.host() } else { authority.as_str() };
         let origin = Origin {
             scheme,
             host: host.to_ascii_lowercase().into(),
@@ -120,7 +121,7 @@ impl Target {
         Ok(Self {
             origin: Arc::new(origin),
             prefix: uri.path().trim_end_matches('/').into(),
-            host_header: HeaderValue::try_from(host_header).map_err(|_| InvalidTarget::Host)?,
+            authority: shown.parse().map_err(|_| InvalidTarget::Host)?,
         })
     }
 
@@ -155,9 +156,19 @@ impl Target {
         &self.prefix
     }
 
-    /// Value of `host`.
-    pub(crate) fn host_header(&self) -> &HeaderValue {
-        &self.host_header
+    /// Value of `host`: without the port where it is the scheme's own.
+    pub(crate) fn authority(&self) -> &Authority {
+        &self.authority
+    }
+}
+
+impl Scheme {
+    /// As written in a URL.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
     }
 }
 

@@ -1,0 +1,119 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn parsed(wire: &[u8]) -> Result<Option<Head>, ProtocolError> {
+    take(&mut BytesMut::from(wire), false)
+}
+
+fn head(lines: &str) -> Result<Head, ProtocolError> {
+    parsed(format!("HTTP/1.1 200 OK\r\n{lines}\r\n").as_bytes()).map(|head| head.expect("complete"))
+}
+
+#[test]
+fn end_to_end_fields_pass_in_order_and_connection_fields_do_not() {
+    let head = head(
+        "Set-Cookie: a=1\r\nset-cookie: b=2\r\nKeep-Alive: timeout=5\r\nconnection: keep-alive, X-Hop\r\nX-Hop: 1\r\n\
+         content-length: 3\r\nrequest-id: \xe2\x9c\x93\r\n",
+    )
+    .expect("valid");
+    let cookies: Vec<_> = head.headers.get_all("set-cookie").iter().collect();
+    assert_eq!(cookies, ["a=1", "b=2"]);
+    assert_eq!(head.headers["content-length"], "3");
+    assert_eq!(head.headers.len(), 4);
+    assert!(head.keep_alive && matches!(head.framing, Framing::Length(3)));
+}
+
+#[test]
+fn heads_that_two_readers_could_understand_differently_are_refused() {
+    use ProtocolError::{ConflictingFraming, ContentLength, MalformedHead, TransferEncoding};
+    let refused = [
+        ("content-length: 5\r\ntransfer-encoding: chunked\r\n", ConflictingFraming),
+        ("content-length: 5\r\ncontent-length: 6\r\n", ContentLength),
+        ("content-length: 5\r\ncontent-length: 5\r\n", ContentLength),
+        ("content-length: 5, 5\r\n", ContentLength),
+        ("content-length: +5\r\n", ContentLength),
+        ("content-length: -1\r\n", ContentLength),
+        ("content-length: 0x5\r\n", ContentLength),
+        ("content-length: \r\n", ContentLength),
+        ("content-length: 99999999999999999999\r\n", ContentLength),
+        ("transfer-encoding: gzip, chunked\r\n", TransferEncoding),
+        ("transfer-encoding: chunked, chunked\r\n", TransferEncoding),
+        ("transfer-encoding: identity\r\n", TransferEncoding),
+        ("transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n", TransferEncoding),
+        ("x-a: 1\r\n folded\r\n", MalformedHead),
+        ("content-length : 5\r\n", MalformedHead),
+        ("no colon\r\n", MalformedHead),
+        ("x-a: a\0b\r\n", MalformedHead),
+        (": empty\r\n", MalformedHead),
+    ];
+    for (lines, why) in refused {
+        assert_eq!(head(lines).err(), Some(why), "{lines:?}");
+    }
+}
+
+#[test]
+fn a_chunked_http10_response_is_refused_and_a_plain_one_ends_with_the_connection() {
+    let chunked = parsed(b"HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
+    assert_eq!(chunked.err(), Some(ProtocolError::TransferEncoding));
+    let plain = parsed(b"HTTP/1.0 200 OK\r\nconnection: keep-alive\r\n\r\n").expect("valid").expect("complete");
+    assert!(matches!(plain.framing, Framing::UntilClose) && !plain.keep_alive);
+}
+
+#[test]
+fn interim_responses_are_skipped_but_a_protocol_switch_is_refused() {
+    let wire = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 429 No\r\n\r\n";
+    let head = parsed(wire).expect("valid").expect("complete");
+    assert_eq!(head.status, StatusCode::TOO_MANY_REQUESTS);
+    assert!(head.headers.is_empty());
+    let switch = parsed(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n\r\n");
+    assert_eq!(switch.err(), Some(ProtocolError::Switch));
+}
+
+#[test]
+fn responses_without_a_body_keep_the_connection_whatever_their_fields_say() {
+    for status in ["204 No Content", "304 Not Modified"] {
+        let wire = format!("HTTP/1.1 {status}\r\ncontent-length: 10\r\n\r\n");
+        let head = parsed(wire.as_bytes()).expect("valid").expect("complete");
+        assert!(head.framing.is_done() && head.keep_alive, "{status}");
+    }
+    let mut answer_to_head = BytesMut::from("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n");
+    let head = take(&mut answer_to_head, true).expect("valid").expect("complete");
+    assert!(head.framing.is_done());
+    assert_eq!(head.headers["content-length"], "10");
+}
+
+#[test]
+fn oversize_heads_are_refused_complete_or_not() {
+    let long = format!("HTTP/1.1 200 OK\r\nx: {}", "y".repeat(MAX_HEAD));
+    assert_eq!(parsed(long.as_bytes()).err(), Some(ProtocolError::HeadTooLarge));
+    assert_eq!(parsed(format!("{long}\r\n\r\n").as_bytes()).err(), Some(ProtocolError::HeadTooLarge));
+    assert_eq!(head(&"a: b\r\n".repeat(MAX_HEADERS + 1)).err(), Some(ProtocolError::HeadTooLarge));
+}
+
+#[test]
+fn statuses_that_do_not_exist_are_refused() {
+    for wire in [&b"HTTP/1.1 000 x\r\n\r\n"[..], b"HTTP/2.0 200 OK\r\n\r\n", b"ICY 200 OK\r\n\r\n", b"\x15\x03\x01\r\n\r\n"] {
+        assert_eq!(parsed(wire).err(), Some(ProtocolError::MalformedHead));
+    }
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_never_panic(wire in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _ = parsed(&wire);
+        let _ = head(&String::from_utf8_lossy(&wire));
+    }
+
+    #[test]
+    fn a_head_is_the_same_however_it_arrives(cut in 1usize..60) {
+        let wire = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-request-id: 17\r\n\r\nok";
+        let mut buf = BytesMut::from(&wire[..cut]);
+        let early = take(&mut buf, false).expect("valid");
+        let head = early.or_else(|| {
+            buf.extend_from_slice(&wire[cut..]);
+            take(&mut buf, false).expect("valid")
+        });
+        prop_assert_eq!(&head.expect("complete").headers["x-request-id"], "17");
+    }
+}
