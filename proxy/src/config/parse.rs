@@ -86,7 +86,8 @@ impl Raw {
     pub(super) fn check(self) -> Result<Config, InvalidConfig> {
         let mut bad = Problems::default();
         let nowhere = ([127, 0, 0, 1], 0).into();
-        let role = bad.take("--role", &self.role, "sidecar, gateway or standalone", role(&self.role), Role::Sidecar);
+        let role =
+            bad.take("--role", &self.role, "sidecar, gateway or standalone", role(&self.role), Role::Sidecar);
         let config = Config {
             listen: bad.take("--listen", &self.listen, "host:port", self.listen.parse().ok(), nowhere),
             admin_listen: bad.take(
@@ -228,6 +229,9 @@ mod tests {
         assert_eq!(duration("500ms"), Some(Duration::from_millis(500)));
         assert_eq!(duration("10m"), Some(Duration::from_secs(600)));
         assert_eq!((duration("30"), duration("s"), duration("-1s")), (None, None, None));
-        assert_eq!((size("64MiB"), size("12"), size("1 KiB"), size("MiB")), (Some(64 << 20), Some(12), None, None));
+        assert_eq!(
+            (size("64MiB"), size("12"), size("1 KiB"), size("MiB")),
+            (Some(64 << 20), Some(12), None, None)
+        );
     }
 }

@@ -1,0 +1,195 @@
+//! Stage 4: the request's body, whole and in one piece, and what it asks for.
+//! Never changes a byte of it: a renamed model is spliced in when it is sent.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http::header::CONTENT_ENCODING;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+use penstock_llm::encoding::decode_body;
+use penstock_llm::request::{Asked, scan};
+use penstock_llm::splice::splice;
+use penstock_proxy_core::route::{Operation, Route};
+use tokio::time::timeout;
+
+use crate::respond::Refusal;
+
+/// What is allocated for a body whose length is announced, at most; beyond it the buffer grows with what
+/// really arrives.
+const TRUSTED_LENGTH: u64 = 1 << 20;
+
+/// A body that is too large is read on for this long, and thrown away, so that the client reads the
+/// answer instead of a reset connection.
+const THROW_AWAY: Duration = Duration::from_secs(5);
+
+/// A request's body, read and understood.
+pub(crate) struct RequestBody {
+    /// As received.
+    received: Bytes,
+    /// Without its content encoding; `None` = it has none.
+    decoded: Option<Bytes>,
+    /// What it asks for.
+    pub(crate) asked: Asked,
+}
+
+/// Reads the whole body. `progress` limits the gaps, not the total, so a slow upload is served.
+pub(crate) async fn collect(
+    mut incoming: Incoming,
+    largest: u64,
+    progress: Duration,
+) -> Result<Bytes, Refusal> {
+    if incoming.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    let announced = incoming.size_hint().exact();
+    if announced.is_some_and(|length| length > largest) {
+        throw_away(incoming, largest).await;
+        return Err(Refusal::TooLarge { largest });
+    }
+    let mut first = match timeout(progress, next(&mut incoming)).await.map_err(|_| Refusal::SlowBody)?? {
+        None => return Ok(Bytes::new()),
+        // Most bodies arrive with their head, as one piece: no copy.
+        Some(all) if announced == Some(all.len() as u64) => return Ok(all),
+        Some(first) => first,
+    };
+    let capacity = usize::try_from(announced.unwrap_or(0).min(TRUSTED_LENGTH)).unwrap_or(0);
+    let mut body = BytesMut::with_capacity(capacity.max(first.len()));
+    loop {
+        body.extend_from_slice(&first);
+        if body.len() as u64 > largest {
+            throw_away(incoming, largest).await;
+            return Err(Refusal::TooLarge { largest });
+        }
+        match timeout(progress, next(&mut incoming)).await.map_err(|_| Refusal::SlowBody)?? {
+            None => return Ok(body.freeze()),
+            Some(more) => first = more,
+        }
+    }
+}
+
+async fn next(incoming: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
+    loop {
+        match incoming.frame().await {
+            None => return Ok(None),
+            Some(Err(_)) => return Err(Refusal::BrokenBody),
+            // Trailers are dropped.
+            Some(Ok(frame)) => {
+                if let Ok(data) = frame.into_data() {
+                    return Ok(Some(data));
+                }
+            }
+        }
+    }
+}
+
+async fn throw_away(mut incoming: Incoming, most: u64) {
+    let read = async {
+        let mut thrown = 0;
+        while let Ok(Some(piece)) = next(&mut incoming).await {
+            thrown += piece.len() as u64;
+            if thrown > most {
+                return;
+            }
+        }
+    };
+    let _ = timeout(THROW_AWAY, read).await;
+}
+
+/// Finds what a body asks for. Only a body that a provider would have to understand is refused.
+pub(crate) fn parse(
+    route: &Route,
+    headers: &HeaderMap,
+    received: Bytes,
+    largest: u64,
+) -> Result<RequestBody, Refusal> {
+    let must_parse = match route.operation {
+        Operation::Messages
+        | Operation::CountTokens
+        | Operation::ChatCompletions
+        | Operation::Responses
+        | Operation::Compact
+        | Operation::Embeddings => !received.is_empty(),
+        Operation::Models | Operation::Other => false,
+    };
+    let decoded = match headers.get(CONTENT_ENCODING) {
+        None => None,
+        Some(encoding) => {
+            let cap = usize::try_from(largest).unwrap_or(usize::MAX);
+            let encoding = encoding.to_str().unwrap_or("unreadable");
+            match decode_body(encoding, &received, cap) {
+                Ok(decoded) => Some(decoded),
+                Err(_) if !must_parse => None,
+                Err(error) => return Err(Refusal::Encoding(error)),
+            }
+        }
+    };
+    let asked = match scan(route.dialect, decoded.as_ref().unwrap_or(&received)) {
+        Ok(asked) => asked,
+        Err(error) if must_parse => return Err(Refusal::NotJson(error)),
+        Err(_) => Asked::default(),
+    };
+    Ok(RequestBody { received, decoded, asked })
+}
+
+impl RequestBody {
+    /// The readable bytes.
+    pub(crate) fn readable(&self) -> &Bytes {
+        self.decoded.as_ref().unwrap_or(&self.received)
+    }
+
+    /// The model asked for; empty = none.
+    pub(crate) fn model(&self) -> &str {
+        self.asked.model.as_ref().map_or("", |model| &model.value)
+    }
+
+    /// Size as received, bytes.
+    pub(crate) fn size(&self) -> u64 {
+        self.received.len() as u64
+    }
+
+    /// What to send for `model`, and whether it still has the client's content encoding.
+    pub(crate) fn segments(&self, model: &str) -> (Vec<Bytes>, bool) {
+        match &self.asked.model {
+            Some(span) if !model.is_empty() && span.value != model => {
+                (splice(self.readable(), span, model), self.decoded.is_none())
+            }
+            _ => (vec![self.received.clone()], true),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use penstock_proto::dialect::Dialect;
+    use penstock_proxy_core::route::Selector;
+
+    use super::*;
+
+    fn parsed(body: &'static str, operation: Operation) -> Result<RequestBody, Refusal> {
+        let route = Route {
+            dialect: Some(Dialect::AnthropicMessages),
+            operation,
+            selector: Selector::ByModel,
+            path: "/v1/messages".into(),
+        };
+        parse(&route, &HeaderMap::new(), Bytes::from_static(body.as_bytes()), 1 << 20)
+    }
+
+    #[test]
+    fn a_body_is_sent_as_received_unless_the_model_is_another() {
+        let body = parsed(r#"{"model": "a", "x": 1.0}"#, Operation::Messages).unwrap();
+        let sent = |model: &str| body.segments(model).0.concat();
+        assert_eq!(sent("a"), br#"{"model": "a", "x": 1.0}"#);
+        assert_eq!(sent(""), br#"{"model": "a", "x": 1.0}"#);
+        assert_eq!(sent("longer"), br#"{"model": "longer", "x": 1.0}"#);
+    }
+
+    #[test]
+    fn only_a_body_that_has_to_be_understood_is_refused() {
+        assert!(matches!(parsed("not json", Operation::Messages), Err(Refusal::NotJson(_))));
+        assert!(parsed("not json", Operation::Other).is_ok());
+        assert!(parsed("", Operation::Messages).is_ok());
+    }
+}

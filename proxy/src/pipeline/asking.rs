@@ -1,0 +1,129 @@
+//! What a request asks for, in the terms of core and of the attempt loop. No input or output.
+
+use std::time::Duration;
+
+use http::header::{CONNECTION, UPGRADE};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue};
+use jiff::Timestamp;
+use penstock_proto::event::Caller;
+use penstock_proxy_core::affinity::{Hints, SessionKey, session_key};
+use penstock_proxy_core::attempt::Request;
+use penstock_proxy_core::authenticate::Identity;
+use penstock_proxy_core::directives::Directives;
+use penstock_proxy_core::route::Route;
+
+use crate::attempt::{Expect, Outgoing};
+use crate::body::RequestBody;
+use crate::config::Config;
+use crate::respond::Refusal;
+use crate::state::Published;
+use crate::upstream::Timeouts;
+
+/// Where a request has no pool yet (nothing was pushed), nothing will be sent either.
+const NO_POOL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// For name resolution, TCP and TLS with a provider.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// WebSocket is not spoken here: clients that are told so at once go on over HTTP.
+pub(super) fn refuse_upgrade(headers: &HeaderMap) -> Result<(), Refusal> {
+    let names = |name, word: &[u8]| {
+        headers.get_all(name).iter().any(|value: &HeaderValue| {
+            value
+                .as_bytes()
+                .split(|byte| *byte == b',')
+                .any(|item| item.trim_ascii().eq_ignore_ascii_case(word))
+        })
+    };
+    if names(UPGRADE, b"websocket") && names(CONNECTION, b"upgrade") {
+        return Err(Refusal::UpgradeRequired);
+    }
+    Ok(())
+}
+
+/// The facts that decide where a request goes.
+pub(super) fn request(
+    caller: &Identity,
+    route: &Route,
+    head: &Parts,
+    body: &RequestBody,
+    published: &Published,
+    config: &Config,
+) -> Request {
+    let (selector, model) = route.resolve(body.model(), &published.view.providers);
+    let Directives { account, exclude_providers, strict: _ } = Directives::read(&head.headers);
+    let pool = published.view.pool(&caller.pool).map(|view| &view.pool);
+    let patience = pool.map_or(NO_POOL_TIMEOUT, |pool| pool.per_try_timeout.saturating_add(pool.hold));
+    let now = Timestamp::now();
+    Request {
+        pool: caller.pool.clone(),
+        dialect: route.dialect,
+        operation: route.operation,
+        selector,
+        model: model.to_owned(),
+        session: session(caller, head, body),
+        forced: account,
+        exclude_providers,
+        replayable: body.size() <= config.bounds.replay,
+        deadline: now.checked_add(patience).unwrap_or(Timestamp::MAX),
+    }
+}
+
+/// What is sent to each account.
+pub(super) fn outgoing<'a>(
+    caller: &Identity,
+    route: Route,
+    head: &'a Parts,
+    body: RequestBody,
+    published: &Published,
+    config: &Config,
+) -> Outgoing<'a> {
+    let pool = published.view.pool(&caller.pool).map(|view| &view.pool);
+    let timeouts = Timeouts {
+        connect: CONNECT,
+        head: pool.map_or(NO_POOL_TIMEOUT, |pool| pool.per_try_timeout),
+        idle: config.bounds.upstream_silence,
+    };
+    let path = if route.path.is_empty() { "/" } else { &route.path };
+    let path = match head.uri.query() {
+        None => path.to_owned(),
+        Some(query) => [path, "?", query].concat(),
+    };
+    let expect = Expect {
+        dialect: route.dialect,
+        streaming: body.asked.stream,
+        commit_wait: config.bounds.commit_wait,
+    };
+    Outgoing { method: &head.method, path, headers: &head.headers, body, expect, timeouts }
+}
+
+fn session(caller: &Identity, head: &Parts, body: &RequestBody) -> Option<SessionKey> {
+    let Caller { namespace: _, pod, service_account: _, key } = &caller.caller;
+    session_key(&Hints {
+        headers: &head.headers,
+        namespace: &caller.namespace,
+        caller: if key.is_empty() { pod } else { key },
+        asked: Some(&body.asked),
+        body: body.readable(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_websocket_handshake_is_told_to_use_http() {
+        let headers = |pairs: &[(&'static str, &'static str)]| {
+            pairs
+                .iter()
+                .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value)))
+                .collect::<HeaderMap>()
+        };
+        let handshake = headers(&[("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket")]);
+        assert!(matches!(refuse_upgrade(&handshake), Err(Refusal::UpgradeRequired)));
+        let h2c = headers(&[("connection", "upgrade, http2-settings"), ("upgrade", "h2c")]);
+        assert!(refuse_upgrade(&h2c).is_ok());
+    }
+}

@@ -1,0 +1,241 @@
+//! Stages 8 and 9: the provider's answer on its way to the client, byte for byte, with a tap that watches.
+//! Owns the upstream body: dropping it (the client left) closes the provider's connection at once.
+//! Reads only when the client takes, so a slow reader slows its provider and nothing piles up.
+//!
+//! No keep-alives are added: passed-through bytes stay the provider's own, and providers send their pings.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::vec;
+
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderName};
+use http::request::Parts;
+use http::{HeaderValue, Method, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use penstock_llm::phrase::{Problem, ProblemKind, stream_error};
+use penstock_llm::usage::{Endpoint, Finish, Shape, Tap};
+use penstock_proto::dialect::Dialect;
+use penstock_proxy_core::event::Sent;
+use penstock_proxy_core::headers::to_client;
+use penstock_proxy_core::route::Operation;
+
+use crate::attempt::{Accepted, Rest};
+use crate::completion::Completion;
+use crate::respond::Answer;
+use crate::upstream::{Stage, UpstreamError};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-penstock-request-id");
+const ACCOUNT: HeaderName = HeaderName::from_static("x-penstock-account");
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-penstock-attempts");
+
+/// Asks for [`ACCOUNT`] and [`ATTEMPTS`] on the answer.
+const DEBUG: HeaderName = HeaderName::from_static("x-penstock-debug");
+
+/// What a relay has to know of the request.
+pub(crate) struct Asked {
+    pub(crate) dialect: Option<Dialect>,
+    pub(crate) operation: Operation,
+}
+
+/// An answer that could not be relayed to its end. The connection to the client is cut, so that a part
+/// cannot look like the whole.
+#[derive(Debug, thiserror::Error)]
+#[error("the provider's answer broke off")]
+pub struct BrokenAnswer(#[source] UpstreamError);
+
+/// A provider's body on its way to the client.
+pub struct Relay {
+    held: vec::IntoIter<Bytes>,
+    rest: Rest,
+    dialect: Option<Dialect>,
+    tap: Tap,
+    /// Bytes still to come, where the provider said how many.
+    remaining: Option<u64>,
+    /// Gone when the end was reached.
+    completion: Option<Completion>,
+}
+
+/// Starts the relay: the head, and a body that is read as the client takes it.
+pub(crate) fn relay(
+    accepted: Accepted,
+    head: &Parts,
+    asked: &Asked,
+    mut completion: Completion,
+) -> Response<Answer> {
+    let Accepted { head: mut answer, shape, held, rest } = accepted;
+    let tap = tap(&answer, shape, asked);
+    to_client(&mut answer.headers);
+    if shape == Some(Shape::Stream) {
+        // An error event may have to follow.
+        answer.headers.remove(CONTENT_LENGTH);
+    }
+    let remaining = answer.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    answer.headers.insert(REQUEST_ID, completion.id_header());
+    if head.headers.contains_key(DEBUG) {
+        say_who_served(&mut answer.headers, &completion);
+    }
+    completion.answered(answer.status);
+    let mut relay = Relay {
+        held: held.into_iter(),
+        rest,
+        dialect: asked.dialect,
+        tap,
+        remaining,
+        completion: Some(completion),
+    };
+    let bodiless = head.method == Method::HEAD
+        || matches!(answer.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if bodiless || remaining == Some(0) {
+        relay.finish(Sent::Relayed);
+        return Response::from_parts(answer, Answer::empty());
+    }
+    Response::from_parts(answer, Answer::Relay(Box::new(relay)))
+}
+
+/// Watches what a provider answers; an error's body is not an answer of a model.
+fn tap(answer: &http::response::Parts, shape: Option<Shape>, asked: &Asked) -> Tap {
+    let endpoint = match asked.operation {
+        Operation::Messages
+        | Operation::ChatCompletions
+        | Operation::Responses
+        | Operation::Compact
+        | Operation::Embeddings => Endpoint::Create,
+        Operation::CountTokens | Operation::Models | Operation::Other => Endpoint::Other,
+    };
+    let tap = Tap::new(asked.dialect.filter(|_| answer.status.is_success()), shape, endpoint);
+    match answer.headers.get(CONTENT_ENCODING) {
+        None => tap,
+        Some(encoding) => tap.with_encoding(encoding.to_str().unwrap_or("unreadable")),
+    }
+}
+
+fn say_who_served(headers: &mut http::HeaderMap, completion: &Completion) {
+    let Some((candidate, attempts)) = completion.served_by() else { return };
+    if let Ok(account) = HeaderValue::from_str(candidate.account.id.as_str()) {
+        headers.insert(ACCOUNT, account);
+    }
+    headers.insert(ATTEMPTS, HeaderValue::from(attempts));
+}
+
+impl Relay {
+    fn pass(&mut self, bytes: Bytes) -> Frame<Bytes> {
+        self.tap.push(&bytes);
+        let length = bytes.len() as u64;
+        if let Some(completion) = &mut self.completion {
+            completion.gathered().response_bytes += length;
+        }
+        if let Some(remaining) = &mut self.remaining {
+            *remaining = remaining.saturating_sub(length);
+            // The connection asks no further once it has all bytes it was promised.
+            if *remaining == 0 {
+                self.finish(Sent::Relayed);
+            }
+        }
+        Frame::data(bytes)
+    }
+
+    /// The provider ended its body properly: was it the whole answer?
+    fn ended(&mut self) -> Option<Result<Frame<Bytes>, BrokenAnswer>> {
+        self.tap.finish();
+        if self.tap.is_blind() {
+            self.finish(Sent::Relayed);
+            return None;
+        }
+        match self.tap.reading().finish {
+            Finish::Terminal => self.finish(Sent::Relayed),
+            Finish::Errored => self.finish(Sent::ErrorInStream),
+            // A stream without its last event, or JSON that is not closed.
+            Finish::Open => return Some(self.broke(UpstreamError::Truncated)),
+        }
+        None
+    }
+
+    /// The provider's body broke: a stream says so in an event, anything else is cut off.
+    fn broke(&mut self, error: UpstreamError) -> Result<Frame<Bytes>, BrokenAnswer> {
+        let finished = self.tap.reading().finish == Finish::Terminal;
+        if finished {
+            // Everything that counts has arrived; only the transport's own end is missing.
+            self.finish(Sent::Relayed);
+            return Ok(Frame::data(Bytes::new()));
+        }
+        let tail = self.tap.tail();
+        let problem = problem(&error, self.completion.as_ref());
+        if let Some(completion) = &mut self.completion {
+            completion.gathered().error.clone_from(&problem.message);
+        }
+        self.finish(Sent::Truncated);
+        match tail {
+            Some(tail) => Ok(Frame::data(stream_error(self.dialect, &problem, &tail))),
+            None => Err(BrokenAnswer(error)),
+        }
+    }
+
+    fn finish(&mut self, sent: Sent) {
+        self.rest = Rest::Ended;
+        if let Some(mut completion) = self.completion.take() {
+            completion.read(self.tap.reading());
+            completion.finish(sent);
+        }
+    }
+}
+
+impl Body for Relay {
+    type Data = Bytes;
+    type Error = BrokenAnswer;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenAnswer>>> {
+        if self.completion.is_none() {
+            return Poll::Ready(None);
+        }
+        if let Some(bytes) = self.held.next() {
+            return Poll::Ready(Some(Ok(self.pass(bytes))));
+        }
+        let next = match &mut self.rest {
+            Rest::Body(body) => ready!(body.poll_bytes(cx)),
+            Rest::Ended => None,
+            Rest::Broken(_) => match std::mem::replace(&mut self.rest, Rest::Ended) {
+                Rest::Broken(error) => Some(Err(error)),
+                Rest::Body(_) | Rest::Ended => None,
+            },
+        };
+        Poll::Ready(match next {
+            Some(Ok(bytes)) => Some(Ok(self.pass(bytes))),
+            Some(Err(error)) => Some(self.broke(error)),
+            None => self.ended(),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.completion.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.remaining.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+impl Drop for Relay {
+    /// The client left: what was read until now counts.
+    fn drop(&mut self) {
+        if let Some(completion) = &mut self.completion {
+            completion.read(self.tap.reading());
+        }
+    }
+}
+
+fn problem(error: &UpstreamError, completion: Option<&Completion>) -> Problem {
+    let (kind, message) = match error {
+        UpstreamError::Timeout(Stage::Connect | Stage::Head | Stage::Body) => {
+            (ProblemKind::Timeout, "The provider stopped sending before the answer was complete.")
+        }
+        _ => (ProblemKind::BadGateway, "The provider's stream broke off before the answer was complete."),
+    };
+    Problem {
+        request_id: completion.map(|completion| completion.id().to_string()),
+        ..Problem::new(kind, message)
+    }
+}

@@ -1,0 +1,230 @@
+//! What all workers share: the current view (read without locks), the live state of the accounts (one
+//! mutex, held for microseconds) and where results go. Everything else is a value.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
+use penstock_proto::event::Caller;
+use penstock_proto::ids::{AccountId, InvalidObjectId};
+use penstock_proto::snapshot::{Account, Snapshot};
+use penstock_proxy_core::authenticate::{Access, Identity};
+use penstock_proxy_core::live::Live;
+use penstock_proxy_core::view::View;
+use serde::Serialize;
+use tokio::sync::Notify;
+use tracing::{info, warn};
+
+use crate::config::{Config, Role};
+use crate::metrics::Metrics;
+use crate::observations::Observations;
+use crate::shutdown::Shutdown;
+use crate::sink::Sink;
+use crate::upstream::Target;
+
+/// Requests that may wait for an account at the same time, over all workers: each holds its body, and
+/// more than this would not be served within any `hold`.
+const MAX_WAITING: usize = 1_000;
+
+/// Shared by all workers.
+pub(crate) struct State {
+    pub(crate) config: Config,
+    pub(crate) access: Access,
+    pub(crate) sink: Sink,
+    pub(crate) observations: Observations,
+    pub(crate) metrics: Metrics,
+    pub(crate) shutdown: Shutdown,
+    published: ArcSwap<Published>,
+    live: Mutex<Live>,
+    changed: Notify,
+    waiting: AtomicUsize,
+}
+
+/// A pushed snapshot, prepared for requests.
+pub(crate) struct Published {
+    pub(crate) view: View,
+    /// Where each account's requests go. An account whose base URL cannot be used has none.
+    pub(crate) targets: HashMap<AccountId, Target>,
+}
+
+/// Where an account stands, for metrics and people. Holds no secret.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AccountReport {
+    pub(crate) id: AccountId,
+    pub(crate) provider: String,
+    /// Available, Paused, NeedsLogin, Blocked, or why it is left alone.
+    pub(crate) state: &'static str,
+    /// When that ends, where it ends by itself.
+    pub(crate) until: Option<Timestamp>,
+    /// Windows as observed.
+    pub(crate) windows: Vec<WindowReport>,
+}
+
+/// How full a window is.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct WindowReport {
+    pub(crate) name: String,
+    /// Percent.
+    pub(crate) utilization: f64,
+    pub(crate) resets_at: Option<Timestamp>,
+}
+
+/// There are too many requests waiting already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Crowded;
+
+impl State {
+    pub(crate) fn new(config: Config, sink: Sink, shutdown: Shutdown) -> Result<Self, InvalidObjectId> {
+        Ok(Self {
+            access: access(&config)?,
+            config,
+            sink,
+            shutdown,
+            observations: Observations::new(),
+            metrics: Metrics::default(),
+            published: ArcSwap::from_pointee(Published::new(Arc::default())),
+            live: Mutex::default(),
+            changed: Notify::new(),
+            waiting: AtomicUsize::new(0),
+        })
+    }
+
+    /// The current view.
+    pub(crate) fn published(&self) -> Arc<Published> {
+        self.published.load_full()
+    }
+
+    /// The accounts' live state. Never to be held across an `await`.
+    pub(crate) fn live(&self) -> MutexGuard<'_, Live> {
+        self.live.lock()
+    }
+
+    /// Puts a new snapshot in force.
+    pub(crate) fn publish(&self, snapshot: Arc<Snapshot>) {
+        info!(version = snapshot.version, accounts = snapshot.accounts.len(), "a new snapshot is in force");
+        let published = Published::new(snapshot);
+        self.live.lock().apply_snapshot(&published.view, Timestamp::now());
+        self.published.store(Arc::new(published));
+        self.changed.notify_waiters();
+    }
+
+    /// Whether a first snapshot arrived and nobody asked to stop.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.published.load().view.snapshot.as_of.is_some() && !self.shutdown.drain.is_cancelled()
+    }
+
+    /// Where each account of a view stands.
+    pub(crate) fn accounts(&self, published: &Published) -> Vec<AccountReport> {
+        let now = Timestamp::now();
+        published
+            .view
+            .snapshot
+            .accounts
+            .values()
+            .map(|account| self.report(published, account, now))
+            .collect()
+    }
+
+    fn report(&self, published: &Published, account: &Account, now: Timestamp) -> AccountReport {
+        let state =
+            published.view.snapshot.states.get(&account.id).map(Arc::as_ref).cloned().unwrap_or_default();
+        let limits = state.limits;
+        let cooling =
+            limits.in_force(now).filter(|(scope, _)| scope.model.is_none()).max_by_key(|(_, until)| *until);
+        let (label, until) = match (&account.credential, cooling) {
+            _ if account.paused => ("Paused", None),
+            _ if state.blocked.is_some() => ("Blocked", None),
+            (None, _) => ("NoCredential", None),
+            (Some(credential), _)
+                if state.rejected_fingerprint.as_deref() == Some(&credential.fingerprint) =>
+            {
+                ("CredentialRejected", None)
+            }
+            (Some(_), Some((scope, until))) => (scope.reason.as_label(), Some(until)),
+            (Some(_), None) => ("Available", None),
+        };
+        let window = |(name, window): (&str, &penstock_proto::limits::Window)| WindowReport {
+            name: name.to_owned(),
+            utilization: window.utilization,
+            resets_at: window.resets_at,
+        };
+        AccountReport {
+            id: account.id.clone(),
+            provider: account.provider.clone(),
+            state: label,
+            until,
+            windows: limits.windows().map(window).collect(),
+        }
+    }
+
+    /// Waits until an instant, or until accounts may have become available.
+    pub(crate) async fn wait(&self, until: Timestamp) -> Result<(), Crowded> {
+        let waiting = Waiting::enter(&self.waiting);
+        if waiting.number > MAX_WAITING {
+            return Err(Crowded);
+        }
+        let pause = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
+        let _ = tokio::time::timeout(pause, self.changed.notified()).await;
+        Ok(())
+    }
+
+    /// A slot was given back: the request that has waited longest asks again.
+    pub(crate) fn slot_released(&self) {
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            self.changed.notify_one();
+        }
+    }
+}
+
+impl Published {
+    fn new(snapshot: Arc<Snapshot>) -> Self {
+        let mut targets = HashMap::with_capacity(snapshot.accounts.len());
+        for (id, account) in &snapshot.accounts {
+            match Target::parse(&account.base_url, &account.egress) {
+                Ok(target) => drop(targets.insert(id.clone(), target)),
+                Err(error) => warn!(account.id = id.as_str(), %error, "the account cannot be used"),
+            }
+        }
+        Self { view: View::new(snapshot), targets }
+    }
+}
+
+/// Counts a waiting request for as long as it waits.
+struct Waiting<'a> {
+    count: &'a AtomicUsize,
+    number: usize,
+}
+
+impl<'a> Waiting<'a> {
+    fn enter(count: &'a AtomicUsize) -> Self {
+        Self { count, number: count.fetch_add(1, Ordering::Relaxed) + 1 }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Whoever reaches a loopback address, or is in the same pod, is trusted; everyone else needs a key.
+fn access(config: &Config) -> Result<Access, InvalidObjectId> {
+    let trusted = match config.role {
+        Role::Sidecar => true,
+        Role::Gateway => false,
+        Role::Standalone => config.listen.ip().is_loopback(),
+    };
+    if !trusted {
+        return Ok(Access::Keyed);
+    }
+    let namespace = &config.identity.namespace;
+    let caller =
+        Caller { namespace: namespace.clone(), pod: config.identity.pod.clone(), ..Caller::default() };
+    Ok(Access::Open(Arc::new(Identity::new(caller, namespace, None)?)))
+}
