@@ -43,8 +43,7 @@ impl Worker {
         let (head, incoming) = request.into_parts();
         let mut completion = Completion::begin(Arc::clone(&self.state), &head);
         match self.serve(&head, incoming, &mut completion).await {
-            completion.estimate_from(&outgoing.body);
-        Ok((accepted, asked)) => relay(accepted, &head, &asked, completion),
+            Ok((accepted, asked)) => relay(accepted, &head, &asked, completion),
             Err(refusal) => respond(refusal, &head, &self.state, completion),
         }
     }
