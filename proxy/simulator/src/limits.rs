@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 mod meter;
 
+pub(crate) use meter::round_up;
 pub use meter::{Meter, Reading};
 
 /// What an account may spend in one window; `None` = endless.
