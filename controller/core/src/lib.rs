@@ -1,1 +1,27 @@
-//! Under construction.
+//! Every decision the controller makes: what is valid, what each proxy should know, how observations merge.
+//! Pure: time is an argument, reasons are return values.
+//!
+//! | module | what it decides |
+//! |---|---|
+//! | [`world`] | nothing: everything the controller knows, as plain ordered maps |
+//! | [`validate`] | whether an object can be used as it is written, and what to do if not |
+//! | [`reconcile`] | `reconcile(&World, now) -> Plan`: what proxies should know, and what to write |
+//! | [`snapshot`] | what one proxy may see of a plan, and what turns what it holds into that |
+//! | [`observe`] | how what proxies learned enters the world, and whether it must be told at once |
+//! | [`status`] | how limits are written into an account's status and read from it |
+//! | [`conditions`] | when a condition changes, and its time with it |
+//! | [`price`] | what a request cost |
+//! | [`retention`] | which partitions of the history to create ahead and which to drop |
+
+pub mod conditions;
+pub mod observe;
+pub mod price;
+pub mod reconcile;
+pub mod retention;
+pub mod snapshot;
+pub mod status;
+pub mod validate;
+pub mod world;
+
+pub use reconcile::{Plan, reconcile};
+pub use world::World;

@@ -1,0 +1,172 @@
+//! Accounts: what proxies are told of each, and its status.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use penstock_crds::ProviderAccount;
+use penstock_crds::account::status::{CredentialKind, CredentialsStatus, ProviderAccountStatus};
+use penstock_crds::account::{AllowedNamespaces, NamespacesFrom};
+use penstock_crds::conditions as reasons;
+use penstock_proto::ids::AccountId;
+use penstock_proto::resource::Resource;
+use penstock_proto::snapshot::AccountState;
+
+use super::state::{self, Standing};
+use super::{Plan, StatusWrite, Transition};
+use crate::conditions::{self, Said};
+use crate::status;
+use crate::validate::account::{self, Checked};
+use crate::world::World;
+
+/// What pools need to know of the accounts.
+pub(super) struct Accounts<'a> {
+    /// Every account, usable or not, the preferred ones first.
+    pub(super) by_preference: Vec<(AccountId, &'a ProviderAccount)>,
+    /// Where each stands.
+    pub(super) standing: BTreeMap<AccountId, Standing>,
+    /// Every namespace in which there is something.
+    pub(super) namespaces: BTreeSet<String>,
+}
+
+pub(super) fn reconcile<'a>(world: &'a World, now: Timestamp, plan: &mut Plan) -> Accounts<'a> {
+    let mut standing = BTreeMap::new();
+    for (id, object) in &world.objects.accounts {
+        let checked = account::check(id, object, &world.objects, now);
+        let observed = world.observed.get(id).cloned().unwrap_or_default();
+        let spent = world.spent.get(id).copied().unwrap_or_default();
+        let stands = state::standing(&object.spec, &checked, &observed, spent, now);
+        plan.change_at(stands.next_change);
+        let status = status_of(object, &checked, &observed, &stands, world.in_use_by.get(id).copied(), now);
+        note(id, object, &stands, status, plan);
+        publish(id, checked, observed, &stands, plan);
+        standing.insert(id.clone(), stands);
+    }
+    let namespaces = namespaces(world);
+    for namespace in &namespaces {
+        let usable =
+            world.objects.accounts.iter().filter(|(id, object)| may_use(world, namespace, id, object));
+        plan.usable.insert(namespace.clone(), usable.map(|(id, _)| id.clone()).collect());
+    }
+    let mut by_preference: Vec<_> =
+        world.objects.accounts.iter().map(|(id, object)| (id.clone(), object.as_ref())).collect();
+    by_preference.sort_by_key(|(_, object)| object.spec.priority);
+    Accounts { by_preference, standing, namespaces }
+}
+
+fn publish(id: &AccountId, checked: Checked, observed: AccountState, stands: &Standing, plan: &mut Plan) {
+    let Some(account) = checked.account else { return };
+    plan.publish(Resource::Account(Arc::new(account)));
+    let blocked = stands.blocked.then(|| stands.reason.clone());
+    plan.publish(Resource::AccountState(id.clone(), Arc::new(AccountState { blocked, ..observed })));
+}
+
+fn note(
+    id: &AccountId,
+    object: &ProviderAccount,
+    stands: &Standing,
+    status: ProviderAccountStatus,
+    plan: &mut Plan,
+) {
+    let held = object.status.as_ref();
+    let from = held.and_then(|status| status.state);
+    if from != Some(stands.state) {
+        plan.transitions.push(Transition {
+            account: id.clone(),
+            from,
+            to: stands.state,
+            reason: stands.reason.clone(),
+            message: stands.message.clone(),
+        });
+    }
+    if held != Some(&status) {
+        plan.writes.push(StatusWrite::Account(id.clone(), Box::new(status.clone())));
+    }
+    plan.accounts.insert(id.clone(), status);
+}
+
+fn status_of(
+    object: &ProviderAccount,
+    checked: &Checked,
+    observed: &AccountState,
+    stands: &Standing,
+    in_use_by: Option<u32>,
+    now: Timestamp,
+) -> ProviderAccountStatus {
+    let generation = object.metadata.generation;
+    let held = object.status.as_ref();
+    let held_conditions = held.map_or(&[][..], |status| &status.conditions);
+    ProviderAccountStatus {
+        observed_generation: generation,
+        state: Some(stands.state),
+        limited_until: stands.until,
+        reason: Some(stands.reason.clone()),
+        tightest_window: status::tightest(&observed.limits, now),
+        windows: status::windows(&observed.limits),
+        cooldowns: status::cooldowns(&observed.limits),
+        credentials: credentials(checked, observed, held),
+        in_use_by,
+        conditions: conditions::update(held_conditions, said(checked, stands), generation, now),
+    }
+}
+
+fn credentials(
+    checked: &Checked,
+    observed: &AccountState,
+    held: Option<&ProviderAccountStatus>,
+) -> Option<CredentialsStatus> {
+    let kind: CredentialKind = checked.kind?;
+    let credential = checked.account.as_ref().and_then(|account| account.credential.as_ref());
+    let held = held.and_then(|status| status.credentials.as_ref());
+    Some(CredentialsStatus {
+        kind,
+        expires_at: credential.and_then(|credential| credential.expires_at),
+        // Whoever logged in wrote it down; it is not in the Secret.
+        identity: held.and_then(|held| held.identity.clone()),
+        rejected_fingerprint: observed.rejected_fingerprint.clone(),
+    })
+}
+
+fn said(checked: &Checked, stands: &Standing) -> Vec<Said> {
+    let accepted = match &checked.spec_fault {
+        None => Said::yes(reasons::ACCEPTED, reasons::REASON_ACCEPTED),
+        Some(fault) => Said::no(reasons::ACCEPTED, fault.reason, &fault.message),
+    };
+    let valid = match (&checked.credential_fault, &stands.rejected) {
+        (Some(fault), _) => Said::no(reasons::CREDENTIALS_VALID, fault.reason, &fault.message),
+        (None, Some(message)) => {
+            Said::no(reasons::CREDENTIALS_VALID, reasons::REASON_CREDENTIAL_REJECTED, message)
+        }
+        (None, None) => Said::yes(reasons::CREDENTIALS_VALID, reasons::REASON_VALID),
+    };
+    let available = if stands.is_available() {
+        Said::yes(reasons::AVAILABLE, reasons::REASON_AVAILABLE)
+    } else {
+        Said::no(reasons::AVAILABLE, &stands.reason, &stands.message)
+    };
+    vec![accepted, valid, available]
+}
+
+/// Every namespace in which there is something, and those that are known.
+fn namespaces(world: &World) -> BTreeSet<String> {
+    let objects = &world.objects;
+    let with_objects = objects.accounts.keys().chain(objects.pools.keys()).chain(objects.grants.keys());
+    let names = with_objects.map(|id| id.namespace().to_owned());
+    names.chain(objects.namespaces.keys().cloned()).collect()
+}
+
+fn may_use(world: &World, namespace: &str, id: &AccountId, object: &ProviderAccount) -> bool {
+    if id.namespace() == namespace {
+        return true;
+    }
+    let Some(AllowedNamespaces { from, selector }) = &object.spec.allowed_namespaces else { return false };
+    match from {
+        NamespacesFrom::Same => false,
+        NamespacesFrom::All => true,
+        NamespacesFrom::Selector => {
+            let none = BTreeMap::new();
+            let labels = world.objects.namespaces.get(namespace).unwrap_or(&none);
+            selector.as_ref().is_some_and(|selector| selector.matches(labels))
+        }
+    }
+}

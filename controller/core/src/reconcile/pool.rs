@@ -1,0 +1,98 @@
+//! Pools: those with an object, and the implicit pool `default` of every namespace that may use accounts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use penstock_crds::DEFAULT_POOL;
+use penstock_crds::conditions as reasons;
+use penstock_crds::pool::{AccountPoolSpec, AccountPoolStatus};
+use penstock_proto::ids::{AccountId, PoolId};
+use penstock_proto::resource::Resource;
+use penstock_proto::snapshot::Pool;
+
+use super::account::Accounts;
+use super::{Plan, StatusWrite};
+use crate::conditions::{self, Said};
+use crate::validate::Fault;
+use crate::validate::pool::{Candidates, check};
+use crate::world::World;
+
+pub(super) fn reconcile(world: &World, accounts: &Accounts<'_>, now: Timestamp, plan: &mut Plan) {
+    let all: BTreeSet<AccountId> = world.objects.accounts.keys().cloned().collect();
+    for (id, object) in &world.objects.pools {
+        let (pool, faults) = check(id, &object.spec, &candidates(id.namespace(), accounts, &all, plan));
+        let generation = object.metadata.generation;
+        let held = object.status.as_ref();
+        let held_conditions = held.map_or(&[][..], |status| &status.conditions);
+        let status = status(&pool, &faults, accounts, held_conditions, generation, now);
+        if held != Some(&status) {
+            plan.writes.push(StatusWrite::Pool(id.clone(), Box::new(status.clone())));
+        }
+        plan.pools.insert(id.clone(), status);
+        plan.publish(Resource::Pool(Arc::new(pool)));
+    }
+    for namespace in &accounts.namespaces {
+        let Ok(id) = PoolId::new(namespace, DEFAULT_POOL) else { continue };
+        let candidates = candidates(namespace, accounts, &all, plan);
+        if world.objects.pools.contains_key(&id) || candidates.usable.is_empty() {
+            continue;
+        }
+        let (pool, faults) = check(&id, &AccountPoolSpec::default(), &candidates);
+        let status = status(&pool, &faults, accounts, &[], None, now);
+        plan.pools.insert(id, status);
+        plan.publish(Resource::Pool(Arc::new(pool)));
+    }
+}
+
+fn candidates<'a>(
+    namespace: &str,
+    accounts: &Accounts<'a>,
+    all: &'a BTreeSet<AccountId>,
+    plan: &Plan,
+) -> Candidates<'a> {
+    static NONE: BTreeMap<String, String> = BTreeMap::new();
+    let usable = plan.usable.get(namespace);
+    let preferred =
+        accounts.by_preference.iter().filter(|(id, _)| usable.is_some_and(|usable| usable.contains(id)));
+    let labelled =
+        preferred.map(|(id, object)| (id.clone(), object.metadata.labels.as_ref().unwrap_or(&NONE)));
+    Candidates { usable: labelled.collect(), all }
+}
+
+fn status(
+    pool: &Pool,
+    faults: &[Fault],
+    accounts: &Accounts<'_>,
+    held: &[Condition],
+    generation: Option<i64>,
+    now: Timestamp,
+) -> AccountPoolStatus {
+    let stands =
+        |id: &&AccountId| accounts.standing.get(*id).is_some_and(super::state::Standing::is_available);
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let (members, available) = (pool.accounts.len(), pool.accounts.iter().filter(stands).count());
+    let accepted = match faults.first() {
+        None => Said::yes(reasons::ACCEPTED, reasons::REASON_ACCEPTED),
+        Some(first) => {
+            let messages: Vec<&str> = faults.iter().map(|fault| fault.message.as_str()).collect();
+            Said::no(reasons::ACCEPTED, first.reason, messages.join("; "))
+        }
+    };
+    let serving = if available > 0 {
+        Said::yes(reasons::AVAILABLE, reasons::REASON_AVAILABLE)
+    } else if members == 0 {
+        let message = "no account is in the pool; create a ProviderAccount that its selector or refs name";
+        Said::no(reasons::AVAILABLE, reasons::REASON_NO_ACCOUNTS, message)
+    } else {
+        let message = format!("none of its {members} accounts can serve now; their own conditions say why");
+        Said::no(reasons::AVAILABLE, reasons::REASON_NO_ACCOUNT_AVAILABLE, message)
+    };
+    AccountPoolStatus {
+        observed_generation: generation,
+        accounts: count(members),
+        available: count(available),
+        conditions: conditions::update(held, vec![accepted, serving], generation, now),
+    }
+}

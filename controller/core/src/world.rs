@@ -1,0 +1,93 @@
+//! Everything the controller knows, as plain ordered maps. It comes from a Kubernetes API or from a folder;
+//! nothing here knows which.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kube::ResourceExt;
+use penstock_crds::{AccessGrant, AccountPool, ProviderAccount};
+use penstock_proto::ids::{AccountId, InvalidObjectId, ObjectId};
+use penstock_proto::secret::Secret;
+use penstock_proto::snapshot::AccountState;
+
+use crate::status;
+
+/// The namespace of objects that do not say one, outside a cluster.
+pub const DEFAULT_NAMESPACE: &str = "default";
+
+/// The objects, as their source last gave them. Each behind an `Arc`, so that a copy of all is cheap.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Objects {
+    /// By `namespace/name`.
+    pub accounts: BTreeMap<ObjectId, Arc<ProviderAccount>>,
+    /// By `namespace/name`.
+    pub pools: BTreeMap<ObjectId, Arc<AccountPool>>,
+    /// By `namespace/name`.
+    pub grants: BTreeMap<ObjectId, Arc<AccessGrant>>,
+    /// Those that an object refers to, and client keys.
+    pub secrets: BTreeMap<ObjectId, Arc<SecretObject>>,
+    /// `ca.crt` of the ConfigMaps that an account refers to, PEM.
+    pub ca_bundles: BTreeMap<ObjectId, Arc<str>>,
+    /// Labels of the namespaces; those that are not here have none.
+    pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    /// Outside a cluster: Secrets labelled as client keys are grants by themselves.
+    pub standalone: bool,
+}
+
+/// A Secret.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SecretObject {
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its values by key.
+    pub data: BTreeMap<String, Secret>,
+}
+
+/// Everything the controller knows.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct World {
+    /// The objects, as their source last gave them.
+    pub objects: Objects,
+    /// What proxies and other replicas observed of accounts, joined. Outlives the objects' versions.
+    pub observed: BTreeMap<AccountId, AccountState>,
+    /// Millionths of a dollar spent in the current period of each account's budget.
+    pub spent: BTreeMap<AccountId, u64>,
+    /// How many proxies hold each account.
+    pub in_use_by: BTreeMap<AccountId, u32>,
+}
+
+/// `namespace/name` of an object; one without a namespace is in [`DEFAULT_NAMESPACE`].
+///
+/// # Errors
+/// If the object's names are not names of Kubernetes.
+pub fn id_of(object: &impl ResourceExt) -> Result<ObjectId, InvalidObjectId> {
+    let namespace = object.namespace();
+    ObjectId::new(namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE), &object.name_any())
+}
+
+impl World {
+    /// Takes in the objects as their source now has them. What other replicas wrote into statuses is joined
+    /// with what is known; what is known of accounts that are gone is forgotten.
+    pub fn set_objects(&mut self, objects: Objects) {
+        for (id, account) in &objects.accounts {
+            if let Some(written) = &account.status {
+                status::join(self.observed.entry(id.clone()).or_default(), written);
+            }
+        }
+        self.observed.retain(|id, _| objects.accounts.contains_key(id));
+        self.spent.retain(|id, _| objects.accounts.contains_key(id));
+        self.in_use_by.retain(|id, _| objects.accounts.contains_key(id));
+        self.objects = objects;
+    }
+
+    /// Forgets the limits that an account is known to have, as if it had never been used: what a person asks
+    /// for who knows better.
+    pub fn forget_limits(&mut self, account: &AccountId, now: jiff::Timestamp) {
+        if let Some(state) = self.observed.get_mut(account) {
+            let scopes: Vec<_> = state.limits.cooldowns().map(|(scope, _)| scope.clone()).collect();
+            scopes.into_iter().for_each(|scope| state.limits.lift(scope, now));
+            state.rejected_fingerprint = None;
+            state.blocked = None;
+        }
+    }
+}
