@@ -3,8 +3,26 @@
 //!
 //! | module | what it owns |
 //! |---|---|
+//! | [`config`] | flags, environment and file, checked once |
+//! | [`reconcile`] | the world, and the published plan |
+//! | [`grpc`] | where proxies connect: pushes to them, reports from them |
 //! | [`ingest`] | batches of events from the proxies, on their way into the store |
 //! | [`store`] | the history in Postgres, and the private Postgres itself |
+//! | [`certificates`] | the controller's own authority, and its server certificate |
+//! | [`tokens`] | tokens that are made once and kept in the data folder |
+//! | [`leader`] | who may write as a single writer |
+//! | [`shutdown`] | when to stop |
+//! | [`metrics`] | every metric, by name |
+//! | [`telemetry`] | logs |
 
+pub mod certificates;
+pub mod config;
+pub mod grpc;
 pub mod ingest;
+pub mod leader;
+pub mod metrics;
+pub mod reconcile;
+pub mod shutdown;
 pub mod store;
+pub mod telemetry;
+pub mod tokens;

@@ -1,0 +1,159 @@
+//! Where proxies connect: pushes to them and reports from them, over TLS with the controller's own
+//! authority.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`identity`] | who a peer is, and what it may see |
+//! | [`views`] | what each kind of peer may see of the plan, worked out once for all of them |
+//! | [`subscribe`] | one stream of pushes and answers |
+//! | [`report`] | one stream of observations and events |
+//! | [`registry`] | the proxies that are connected, and how far behind they are |
+//!
+//! Never decides what a proxy should know (that is the plan) and never stores (that is `ingest`).
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt, stream};
+use penstock_proto::wire;
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+use tonic::{Request, Response, Status, Streaming};
+use wire::control_server::{Control, ControlServer};
+
+use crate::ingest::Ingest;
+use crate::metrics::GrpcMetrics;
+use crate::reconcile::Reconciler;
+
+pub mod identity;
+pub mod registry;
+mod report;
+mod subscribe;
+mod views;
+
+pub use identity::Identity;
+pub use registry::Registry;
+use views::Views;
+
+/// A peer that does not finish its TLS handshake in this time is let go.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Handshakes at the same time: a fleet that reconnects all at once queues in the kernel.
+const HANDSHAKES: usize = 256;
+/// A proxy that answers neither a ping nor anything else is gone after the sum of both.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Proxies cut batches at 1 MiB; one event alone may be larger.
+const LARGEST_REPORT: usize = 16 << 20;
+
+/// The service. Cheap to clone.
+#[derive(Clone)]
+pub struct Grpc {
+    identity: Arc<Identity>,
+    views: Arc<Views>,
+    registry: Registry,
+    reconciler: Reconciler,
+    ingest: Ingest,
+    metrics: GrpcMetrics,
+    stop: CancellationToken,
+}
+
+type Answers<M> = Pin<Box<dyn Stream<Item = Result<M, Status>> + Send>>;
+
+impl Grpc {
+    /// A service that serves until `stop`; then every stream is told that the controller goes away.
+    pub fn new(
+        identity: Identity,
+        registry: Registry,
+        reconciler: Reconciler,
+        ingest: Ingest,
+        metrics: GrpcMetrics,
+        stop: CancellationToken,
+    ) -> Self {
+        let (identity, views) = (Arc::new(identity), Arc::default());
+        Self { identity, views, registry, reconciler, ingest, metrics, stop }
+    }
+
+    /// Serves the listener until the service's `stop` and the end of the streams that were open then.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        tls: Arc<ServerConfig>,
+    ) -> Result<(), tonic::transport::Error> {
+        let stop = self.stop.clone();
+        let incoming = Box::pin(handshakes(listener, tls));
+        let service = ControlServer::new(self).max_decoding_message_size(LARGEST_REPORT);
+        Server::builder()
+            .http2_keepalive_interval(Some(PING_INTERVAL))
+            .http2_keepalive_timeout(Some(PING_TIMEOUT))
+            .tcp_nodelay(true)
+            .add_service(service)
+            .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
+            .await
+    }
+}
+
+/// Connections whose handshake succeeded, whichever is first. Those that fail are the peer's to explain.
+fn handshakes(
+    listener: TcpListener,
+    tls: Arc<ServerConfig>,
+) -> impl Stream<Item = io::Result<TlsStream<TcpStream>>> {
+    let accepted = stream::unfold(listener, |listener| async {
+        let accepted = listener.accept().await.map(|(stream, _)| stream);
+        if accepted.is_err() {
+            // Out of file descriptors, most likely: some will be free in a moment.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Some((accepted, listener))
+    });
+    let acceptor = TlsAcceptor::from(tls);
+    accepted
+        .map(move |accepted| {
+            let acceptor = acceptor.clone();
+            async move {
+                let stream = accepted.ok()?;
+                stream.set_nodelay(true).ok()?;
+                let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream));
+                handshake
+                    .await
+                    .ok()?
+                    .inspect_err(|error| tracing::debug!(%error, "a TLS handshake failed"))
+                    .ok()
+            }
+        })
+        .buffer_unordered(HANDSHAKES)
+        .filter_map(|stream| std::future::ready(stream.map(Ok)))
+}
+
+#[tonic::async_trait]
+impl Control for Grpc {
+    type SubscribeStream = Answers<wire::SubscribeResponse>;
+    type ReportStream = Answers<wire::ReportResponse>;
+
+    async fn subscribe(
+        &self,
+        request: Request<Streaming<wire::SubscribeRequest>>,
+    ) -> Result<Response<Self::SubscribeStream>, Status> {
+        let peer = self.authenticate(&request)?;
+        Ok(Response::new(Box::pin(subscribe::pushes(self.clone(), peer, request.into_inner()).await?)))
+    }
+
+    async fn report(
+        &self,
+        request: Request<Streaming<wire::ReportRequest>>,
+    ) -> Result<Response<Self::ReportStream>, Status> {
+        let peer = self.authenticate(&request)?;
+        Ok(Response::new(Box::pin(report::answers(self.clone(), peer, request.into_inner()).await?)))
+    }
+}
+
+impl Grpc {
+    fn authenticate<T>(&self, request: &Request<T>) -> Result<identity::Peer, Status> {
+        self.identity.authenticate(request.metadata()).inspect_err(|_| self.metrics.refused())
+    }
+}

@@ -1,0 +1,20 @@
+//! Logs. They go to standard error; standard output carries one line, `ready`.
+
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, fmt};
+
+use crate::config::LogFormat;
+
+/// Sends logs to standard error. `levels` is a level, or levels by module, as `info,penstock_controller=debug`;
+/// parts of it that cannot be read are left out.
+pub fn init(format: LogFormat, levels: &str) {
+    let registry = tracing_subscriber::registry().with(EnvFilter::new(levels));
+    // A second call (tests in one process) keeps the first subscriber.
+    let _ = match format {
+        LogFormat::Text => registry.with(fmt::layer().with_writer(std::io::stderr)).try_init(),
+        LogFormat::Json => {
+            registry.with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr)).try_init()
+        }
+    };
+}
