@@ -152,7 +152,12 @@ impl Upstreams {
     }
 
     /// Opens connections until `count` are ready to be used at once. Returns how many were opened.
-    pub async fn warm(&self, target: &Target, count: usize, timeouts: Timeouts) -> Result<usize, UpstreamError> {
+    pub async fn warm(
+        &self,
+        target: &Target,
+        count: usize,
+        timeouts: Timeouts,
+    ) -> Result<usize, UpstreamError> {
         let missing = count.saturating_sub(self.pool.ready(target.origin()));
         for opened in 0..missing {
             let deadline = Instant::now() + timeouts.connect;
@@ -214,7 +219,12 @@ impl Upstreams {
     }
 
     /// A new connection, or a shared one that somebody else opened meanwhile.
-    async fn open(&self, origin: &Arc<Origin>, deadline: Instant, limit: Duration) -> Result<Open, UpstreamError> {
+    async fn open(
+        &self,
+        origin: &Arc<Origin>,
+        deadline: Instant,
+        limit: Duration,
+    ) -> Result<Open, UpstreamError> {
         let opening = match self.pool.turn(origin) {
             Turn::Open(opening) => opening,
             Turn::Wait(opened) => {
@@ -255,7 +265,11 @@ impl Failed {
 /// Ten seconds to connect; two minutes to a head, longer than the slowest first byte seen; ten minutes between bytes.
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(10), head: Duration::from_secs(120), idle: Duration::from_secs(600) }
+        Self {
+            connect: Duration::from_secs(10),
+            head: Duration::from_secs(120),
+            idle: Duration::from_secs(600),
+        }
     }
 }
 

@@ -171,7 +171,7 @@ fn drop_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// REFUSED_STREAM: by RFC 9113 section 8.7 nothing was done, and the request may be sent again.
+/// `REFUSED_STREAM`: by RFC 9113 section 8.7 nothing was done, and the request may be sent again.
 fn is_refused(error: &hyper::Error) -> bool {
     let mut source = std::error::Error::source(error);
     while let Some(error) = source {

@@ -144,7 +144,11 @@ impl Pool {
     pub(crate) fn ready(&self, origin: &Origin) -> usize {
         let inner = self.inner.lock();
         let Some(slot) = inner.slots.get(origin) else { return 0 };
-        if slot.http2.iter().any(|shared| shared.connection.has_room()) { usize::MAX } else { slot.idle.len() }
+        if slot.http2.iter().any(|shared| shared.connection.has_room()) {
+            usize::MAX
+        } else {
+            slot.idle.len()
+        }
     }
 
     /// Closes what has been idle too long or was closed by its peer, and forgets origins with nothing open.
@@ -199,7 +203,8 @@ impl Shared {
         if self.connection.is_in_use() {
             self.idle_since = None;
         }
-        let is_kept = self.connection.is_in_use() || now.duration_since(*self.idle_since.get_or_insert(now)) <= MAX_IDLE;
+        let is_kept = self.connection.is_in_use()
+            || now.duration_since(*self.idle_since.get_or_insert(now)) <= MAX_IDLE;
         is_kept && !self.connection.is_closed()
     }
 }

@@ -239,3 +239,69 @@ fn checked_bundle(pem: &str) -> Result<Arc<str>, InvalidTarget> {
     }
     Ok(pem.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(url: &str) -> Result<Target, InvalidTarget> {
+        Target::parse(url, &Egress::default())
+    }
+
+    #[test]
+    fn a_base_url_gives_origin_prefix_and_host_field() {
+        let cases = [
+            ("https://api.anthropic.com", "api.anthropic.com", 443, "", "api.anthropic.com"),
+            ("https://API.Example.com:443/v1/", "api.example.com", 443, "/v1", "API.Example.com"),
+            ("http://localhost:11434/a/b", "localhost", 11434, "/a/b", "localhost:11434"),
+            ("http://[::1]:8080", "::1", 8080, "", "[::1]:8080"),
+        ];
+        for (url, host, port, prefix, authority) in cases {
+            let target = parse(url).expect(url);
+            assert_eq!((target.host(), target.port(), target.prefix()), (host, port, prefix));
+            assert_eq!(target.authority().as_str(), authority);
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_plain_base_url_is_refused() {
+        let cases = [
+            ("", InvalidTarget::BaseUrl),
+            ("api.anthropic.com", InvalidTarget::BaseUrl),
+            ("/v1", InvalidTarget::BaseUrl),
+            ("ftp://example.com", InvalidTarget::BaseUrl),
+            ("https://user:pass@example.com", InvalidTarget::BaseUrlParts),
+            ("https://example.com/?key=1", InvalidTarget::BaseUrlParts),
+            ("https://ex_ample..com", InvalidTarget::Host),
+        ];
+        for (url, why) in cases {
+            assert_eq!(parse(url).err(), Some(why), "{url:?}");
+        }
+    }
+
+    #[test]
+    fn an_egress_that_cannot_be_used_is_refused() {
+        for url in ["https://proxy:1", "socks5://proxy:1", "proxy:1", "http://proxy/path", "http://%zz@proxy"]
+        {
+            let egress = Egress { proxy_url: Some(url.into()), ca_bundle_pem: None };
+            let refused = Target::parse("https://example.com", &egress);
+            assert_eq!(refused.err(), Some(InvalidTarget::Proxy), "{url:?}");
+        }
+        let broken = "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n";
+        for pem in ["", "not PEM", broken] {
+            let egress = Egress { proxy_url: None, ca_bundle_pem: Some(pem.into()) };
+            let refused = Target::parse("https://example.com", &egress);
+            assert_eq!(refused.err(), Some(InvalidTarget::CaBundle), "{pem:?}");
+        }
+    }
+
+    #[test]
+    fn only_equal_ways_to_an_origin_share_connections() {
+        let plain = parse("https://example.com/a").expect("valid");
+        assert_eq!(plain.origin(), parse("https://EXAMPLE.com:443/b").expect("valid").origin());
+        assert_ne!(plain.origin(), parse("http://example.com:443").expect("valid").origin());
+        assert_ne!(plain.origin(), plain.clone().with_versions(Versions::Http1).origin());
+        let egress = Egress { proxy_url: Some("http://proxy:3128".into()), ca_bundle_pem: None };
+        assert_ne!(plain.origin(), Target::parse("https://example.com", &egress).expect("valid").origin());
+    }
+}

@@ -24,8 +24,11 @@ const MAX_SETTINGS: usize = 64;
 pub struct Tls {
     roots: OnceLock<RootCertStore>,
     /// Sessions are resumed within one of these.
-    settings: Mutex<HashMap<(Option<Arc<str>>, Versions), Arc<ClientConfig>>>,
+    settings: Mutex<HashMap<Key, Arc<ClientConfig>>>,
 }
+
+/// What settings depend on: the CA bundle and the versions to be offered.
+type Key = (Option<Arc<str>>, Versions);
 
 impl Tls {
     /// What to connect to this origin with.
@@ -44,7 +47,9 @@ impl Tls {
 
     fn config(&self, origin: &Origin) -> io::Result<ClientConfig> {
         let mut roots = self.roots.get_or_init(usual_roots).clone();
-        for certificate in origin.ca_bundle.iter().flat_map(|pem| CertificateDer::pem_slice_iter(pem.as_bytes())) {
+        for certificate in
+            origin.ca_bundle.iter().flat_map(|pem| CertificateDer::pem_slice_iter(pem.as_bytes()))
+        {
             roots.add(certificate.map_err(io::Error::other)?).map_err(io::Error::other)?;
         }
         let provider = Arc::new(crypto::ring::default_provider());

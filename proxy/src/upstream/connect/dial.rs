@@ -34,7 +34,8 @@ pub(crate) async fn dial(host: &str, port: u16) -> Result<TcpStream, UpstreamErr
 /// The resolver's order of preference, but families take turns.
 fn alternating(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
-    let (first, second): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
+    let (first, second): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
     let longest = first.len().max(second.len());
     let turns = (0..longest).flat_map(|turn| [first.get(turn), second.get(turn)]);
     turns.flatten().copied().collect()

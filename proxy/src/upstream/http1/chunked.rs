@@ -74,8 +74,8 @@ impl Chunks {
     /// The place after one byte of framing.
     fn after(&mut self, byte: u8) -> Result<Place, ProtocolError> {
         use Place::{
-            Data, DataLineFeed, DataReturn, Done, Extension, LastLineFeed, Size, SizeLineFeed, SizePadding, SizeStart,
-            Trailer, TrailerLineFeed, TrailerStart,
+            Data, DataLineFeed, DataReturn, Done, Extension, LastLineFeed, Size, SizeLineFeed, SizePadding,
+            SizeStart, Trailer, TrailerLineFeed, TrailerStart,
         };
         let next = match (self.place, byte) {
             (SizeStart, byte) => Size(hex_digit(byte)?),
@@ -86,7 +86,7 @@ impl Chunks {
             (Size(size), byte) if size >> 60 == 0 => Size(size << 4 | hex_digit(byte)?),
             (SizePadding(size), b' ' | b'\t') => self.counted(SizePadding(size))?,
             (Extension(size), byte) if byte != b'\n' => self.counted(Extension(size))?,
-            (SizeLineFeed(0), b'\n') | (TrailerLineFeed, b'\n') => TrailerStart,
+            (SizeLineFeed(0) | TrailerLineFeed, b'\n') => TrailerStart,
             (SizeLineFeed(size), b'\n') => Data(size),
             (DataReturn, b'\r') => DataLineFeed,
             (DataLineFeed, b'\n') => SizeStart,

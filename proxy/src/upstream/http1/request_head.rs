@@ -30,7 +30,9 @@ pub(crate) fn encode(
     }
     let fields: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     let mut head = BytesMut::with_capacity(fields + target.prefix().len() + path.len() + 160);
-    for part in [method.as_str(), " ", target.prefix(), path, " HTTP/1.1\r\nhost: ", target.authority().as_str()] {
+    for part in
+        [method.as_str(), " ", target.prefix(), path, " HTTP/1.1\r\nhost: ", target.authority().as_str()]
+    {
         head.put_slice(part.as_bytes());
     }
     head.put_slice(b"\r\n");
@@ -78,7 +80,8 @@ mod tests {
         }
         headers.append("x-a", HeaderValue::from_static("2"));
         let target = target("https://api.example.com:8443/base/");
-        let head = encode(&target, &Method::POST, "/v1/messages?beta=true", &headers, BodyFraming::Length(12));
+        let head =
+            encode(&target, &Method::POST, "/v1/messages?beta=true", &headers, BodyFraming::Length(12));
         assert_eq!(
             head.expect("valid"),
             "POST /base/v1/messages?beta=true HTTP/1.1\r\nhost: api.example.com:8443\r\nx-a: 1\r\nx-a: 2\r\n\

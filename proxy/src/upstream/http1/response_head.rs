@@ -39,7 +39,8 @@ pub(crate) fn take(buf: &mut BytesMut, bodiless: bool) -> Result<Option<Head>, P
         if buf[..start] != VERSION[..start] {
             return Err(ProtocolError::MalformedHead);
         }
-        let Some(end) = memmem::find(buf, b"\r\n\r\n").map(|end| end + 4).filter(|end| *end <= MAX_HEAD) else {
+        let Some(end) = memmem::find(buf, b"\r\n\r\n").map(|end| end + 4).filter(|end| *end <= MAX_HEAD)
+        else {
             return if buf.len() < MAX_HEAD { Ok(None) } else { Err(ProtocolError::HeadTooLarge) };
         };
         // Split off before parsing, so that header values can share the buffer instead of being copied.
@@ -85,7 +86,8 @@ impl Fields {
     fn read(wire: &Bytes, lines: &[httparse::Header<'_>]) -> Result<Self, ProtocolError> {
         let mut fields = Self { headers: HeaderMap::with_capacity(lines.len()), ..Self::default() };
         for line in lines {
-            let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| ProtocolError::MalformedHead)?;
+            let name =
+                HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| ProtocolError::MalformedHead)?;
             let value = HeaderValue::from_maybe_shared(wire.slice_ref(line.value))
                 .map_err(|_| ProtocolError::MalformedHead)?;
             fields.add(name, value)?;
@@ -133,7 +135,12 @@ impl Fields {
         }
     }
 
-    fn into_head(mut self, status: StatusCode, is_http10: bool, bodiless: bool) -> Result<Head, ProtocolError> {
+    fn into_head(
+        mut self,
+        status: StatusCode,
+        is_http10: bool,
+        bodiless: bool,
+    ) -> Result<Head, ProtocolError> {
         if self.chunked && is_http10 {
             return Err(ProtocolError::TransferEncoding);
         }

@@ -128,7 +128,8 @@ impl Source {
         queue: &mut VecDeque<Bytes>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<bool, UpstreamError>> {
-        let frame = ready!(self.body.as_mut().poll_frame(cx)).transpose().map_err(UpstreamError::RequestBody)?;
+        let frame =
+            ready!(self.body.as_mut().poll_frame(cx)).transpose().map_err(UpstreamError::RequestBody)?;
         let Some(frame) = frame else { return Poll::Ready(self.end(queue).map(|()| false)) };
         // Trailers are dropped; an empty chunk would end the body.
         let data = frame.into_data().unwrap_or_default();

@@ -5,7 +5,7 @@ use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::BytesMut;
+use bytes::{BufMut as _, BytesMut};
 use tokio::io::AsyncReadExt as _;
 
 use crate::upstream::io::Io;
@@ -50,18 +50,55 @@ impl Wire {
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         ready!(self.io.poll_maybe_readable(cx))?;
-        let free = self.buf.capacity() - self.buf.len();
-        if free < self.room / 2 {
+        if self.buf.capacity() - self.buf.len() < self.room / 2 {
             // Takes the old allocation back if nothing refers to it any more.
             self.buf.reserve(self.room);
         }
-        let free = self.buf.capacity() - self.buf.len();
-        let read = ready!(pin!(self.io.read_buf(&mut self.buf)).poll(cx))?;
+        let free = self.room.min(self.buf.capacity() - self.buf.len());
+        let read = ready!(pin!(self.io.read_buf(&mut (&mut self.buf).limit(free))).poll(cx))?;
         if read == free {
             self.room = (self.room * 2).min(MAX_READ);
         } else if read < self.room / 4 {
             self.room = (self.room / 2).max(MIN_READ);
         }
         Poll::Ready(Ok(read))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_that_waits_holds_no_buffer_and_a_busy_one_gets_a_larger_one() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let stream = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("reachable");
+        let (mut peer, _) = listener.accept().await.expect("a connection");
+        let mut wire = Wire::new(Io::Plain(stream));
+        let waiting = |wire: &mut Wire| wire.poll_fill(&mut Context::from_waker(Waker::noop())).is_pending();
+
+        assert!(waiting(&mut wire));
+        assert_eq!(wire.buf.capacity(), 0);
+
+        let sent = vec![1; 512 * 1024];
+        let read = async {
+            let (mut left, mut largest) = (sent.len(), 0);
+            while left > 0 {
+                left -= std::future::poll_fn(|cx| wire.poll_fill(cx)).await.expect("open");
+                largest = largest.max(wire.buf.split().len());
+            }
+            largest
+        };
+        let (written, largest) = tokio::join!(peer.write_all(&sent), read);
+        written.expect("open");
+        assert!((MIN_READ + 1..=MAX_READ).contains(&largest), "{largest}");
+
+        assert!(waiting(&mut wire));
+        assert_eq!(wire.buf.capacity(), 0);
     }
 }

@@ -14,7 +14,7 @@ fn head(lines: &str) -> Result<Head, ProtocolError> {
 fn end_to_end_fields_pass_in_order_and_connection_fields_do_not() {
     let head = head(
         "Set-Cookie: a=1\r\nset-cookie: b=2\r\nKeep-Alive: timeout=5\r\nconnection: keep-alive, X-Hop\r\nX-Hop: 1\r\n\
-         content-length: 3\r\nrequest-id: \xe2\x9c\x93\r\n",
+         content-length: 3\r\nrequest-id: ✓\r\n",
     )
     .expect("valid");
     let cookies: Vec<_> = head.headers.get_all("set-cookie").iter().collect();
@@ -56,13 +56,15 @@ fn heads_that_two_readers_could_understand_differently_are_refused() {
 fn a_chunked_http10_response_is_refused_and_a_plain_one_ends_with_the_connection() {
     let chunked = parsed(b"HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
     assert_eq!(chunked.err(), Some(ProtocolError::TransferEncoding));
-    let plain = parsed(b"HTTP/1.0 200 OK\r\nconnection: keep-alive\r\n\r\n").expect("valid").expect("complete");
+    let plain =
+        parsed(b"HTTP/1.0 200 OK\r\nconnection: keep-alive\r\n\r\n").expect("valid").expect("complete");
     assert!(matches!(plain.framing, Framing::UntilClose) && !plain.keep_alive);
 }
 
 #[test]
 fn interim_responses_are_skipped_but_a_protocol_switch_is_refused() {
-    let wire = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 429 No\r\n\r\n";
+    let wire =
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 429 No\r\n\r\n";
     let head = parsed(wire).expect("valid").expect("complete");
     assert_eq!(head.status, StatusCode::TOO_MANY_REQUESTS);
     assert!(head.headers.is_empty());
@@ -93,7 +95,12 @@ fn oversize_heads_are_refused_complete_or_not() {
 
 #[test]
 fn statuses_that_do_not_exist_are_refused() {
-    for wire in [&b"HTTP/1.1 000 x\r\n\r\n"[..], b"HTTP/2.0 200 OK\r\n\r\n", b"ICY 200 OK\r\n\r\n", b"\x15\x03\x01\r\n\r\n"] {
+    for wire in [
+        &b"HTTP/1.1 000 x\r\n\r\n"[..],
+        b"HTTP/2.0 200 OK\r\n\r\n",
+        b"ICY 200 OK\r\n\r\n",
+        b"\x15\x03\x01\r\n\r\n",
+    ] {
         assert_eq!(parsed(wire).err(), Some(ProtocolError::MalformedHead));
     }
 }
@@ -102,11 +109,11 @@ proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(wire in prop::collection::vec(any::<u8>(), 0..300)) {
         let _ = parsed(&wire);
-        let _ = head(&String::from_utf8_lossy(&wire));
+        let _ = parsed(&[b"HTTP/1.1 200 OK\r\n", &wire[..], b"\r\n\r\n"].concat());
     }
 
     #[test]
-    fn a_head_is_the_same_however_it_arrives(cut in 1usize..60) {
+    fn a_head_is_the_same_however_it_arrives(cut in 1usize..58) {
         let wire = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-request-id: 17\r\n\r\nok";
         let mut buf = BytesMut::from(&wire[..cut]);
         let early = take(&mut buf, false).expect("valid");
