@@ -47,9 +47,10 @@ pub(crate) struct Flags {
     pub(crate) database_url: Option<String>,
 }
 
-/// The same keys in `<config>/penstock.yaml`.
+/// The same keys in `<config>/penstock.yaml`. The controller reads that file too, and reports keys that
+/// neither of us knows.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[serde(rename_all = "camelCase", default)]
 struct File {
     data: Option<PathBuf>,
     proxy_listen: Option<SocketAddr>,
@@ -149,12 +150,11 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_key_in_the_file_is_reported_with_its_line() {
+    fn a_mistake_in_the_file_is_reported_with_its_line() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("penstock.yaml"), "data: /d\nproxyListn: 127.0.0.1:1\n").unwrap();
+        std::fs::write(dir.path().join("penstock.yaml"), "data: /d\nproxyListen: nowhere\n").unwrap();
         let flags = Flags { config: Some(dir.path().into()), ..Flags::default() };
         let message = format!("{:#}", flags.settings().err().unwrap());
-        assert!(message.contains("penstock.yaml") && message.contains("proxyListn"), "{message}");
-        assert!(message.contains("line 2"), "{message}");
+        assert!(message.contains("penstock.yaml") && message.contains("line 2"), "{message}");
     }
 }
