@@ -165,7 +165,9 @@ impl Accounts {
             return Usage { input, ..Usage::default() };
         }
         let mut digest = Sha256::new_with_prefix(ask.model());
-        prefix.iter().for_each(|part| digest.update(part));
+        for part in prefix {
+            digest.update(part);
+        }
         let known = self.table.lock().open(credential).saw(digest.finalize().into());
         let writes = dialect == Dialect::Anthropic && !known;
         Usage {
@@ -232,12 +234,11 @@ impl Table {
     fn insert(&mut self, credential: &str, spec: Option<LimitSpec>) {
         let own_limits = spec.is_some();
         let limits = Limits::new(spec.unwrap_or_else(|| self.usual.clone()), self.lengths);
-        match self.accounts.get_mut(credential) {
-            Some(account) => (account.limits, account.own_limits) = (limits, own_limits),
-            None => {
-                let account = Account { limits, own_limits, ..self.account(credential) };
-                self.accounts.insert(credential.to_owned(), account);
-            }
+        if let Some(account) = self.accounts.get_mut(credential) {
+            (account.limits, account.own_limits) = (limits, own_limits);
+        } else {
+            let account = Account { limits, own_limits, ..self.account(credential) };
+            self.accounts.insert(credential.to_owned(), account);
         }
     }
 

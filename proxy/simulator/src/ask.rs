@@ -114,8 +114,8 @@ fn message(value: &Value) -> Option<Last> {
     match value["role"].as_str()? {
         "tool" => Some(Last::ToolResult(last_text(content))),
         "user" => {
-            let results = content.as_array().into_iter().flatten();
-            match results.filter(|block| block["type"] == "tool_result").next_back() {
+            let mut results = content.as_array().into_iter().flatten();
+            match results.rfind(|block| block["type"] == "tool_result") {
                 Some(result) => Some(Last::ToolResult(last_text(&result["content"]))),
                 None => Some(Last::User(last_text(content))),
             }

@@ -27,9 +27,7 @@ macro_rules! object {
 /// `array! [1, "a"]` is `[1,"a"]`.
 macro_rules! array {
     ($($value:expr),* $(,)?) => {{
-        #[allow(unused_mut, reason = "an array may be empty")]
-        let mut items: Vec<$crate::json::Raw> = Vec::new();
-        $( items.push($crate::json::raw(&$value)); )*
+        let items: Vec<$crate::json::Raw> = vec![$( $crate::json::raw(&$value) ),*];
         $crate::json::raw(&items)
     }};
 }

@@ -1,6 +1,6 @@
 //! A provider that behaves like the real ones, with limits and faults on command.
 //!
-//! It is what `penstock up --demo`, the tests and the benchmark talk to instead of Anthropic, OpenAI and
+//! It is what `penstock up --demo`, the tests and the benchmark talk to instead of Anthropic, `OpenAI` and
 //! the Codex backend. It is an oracle, so it shares no code with the proxy: what it says of a wire format
 //! is written here a second time, from the providers' documents.
 //!

@@ -68,7 +68,7 @@ async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, serves: Serves,
     let _ = stream.set_nodelay(true);
     let reset = CancellationToken::new();
     let socket = Socket::new(stream, reset.clone());
-    let served = async {
+    let exchanges = async {
         match tls {
             None => exchange(socket, serves, reset.clone()).await,
             Some(tls) => {
@@ -82,7 +82,7 @@ async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, serves: Serves,
         biased;
         () = reset.cancelled() => {}
         () = stop.cancelled() => {}
-        () = served => {}
+        () = exchanges => {}
     }
 }
 
@@ -94,11 +94,11 @@ where
         let (serves, reset) = (serves.clone(), reset.clone());
         async move { Ok::<_, std::convert::Infallible>(answer(serves, reset, request).await) }
     });
-    let mut server = Builder::new(TokioExecutor::new());
-    server.http1().timer(TokioTimer::new()).pipeline_flush(true);
-    server.http2().timer(TokioTimer::new()).max_concurrent_streams(1_000);
+    let mut http = Builder::new(TokioExecutor::new());
+    http.http1().timer(TokioTimer::new()).pipeline_flush(true);
+    http.http2().timer(TokioTimer::new()).max_concurrent_streams(1_000);
     // A connection that breaks is the client's affair, or a fault's; the journal knows.
-    let _ = server.serve_connection(TokioIo::new(stream), service).await;
+    let _ = http.serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn answer(serves: Serves, reset: CancellationToken, request: Request<Incoming>) -> Answer {

@@ -34,7 +34,7 @@ pub(crate) struct Playback {
     /// Resets the connection.
     reset: CancellationToken,
     pen: Option<Pen>,
-    _in_flight: Option<InFlight>,
+    in_flight: Option<InFlight>,
 }
 
 /// Silence between frames.
@@ -57,7 +57,7 @@ impl Playback {
             over: false,
             reset,
             pen: None,
-            _in_flight: None,
+            in_flight: None,
         }
     }
 
@@ -71,12 +71,13 @@ impl Playback {
 
     /// Writing down what happens, and counting as under way until it is over.
     pub(crate) fn recorded(mut self, pen: Pen, in_flight: Option<InFlight>) -> Self {
-        (self.pen, self._in_flight) = (Some(pen), in_flight);
+        (self.pen, self.in_flight) = (Some(pen), in_flight);
         self
     }
 
     fn end(&mut self, ending: Ending) {
         self.over = true;
+        self.in_flight = None;
         if let Some(pen) = &mut self.pen {
             pen.end(ending);
         }
@@ -89,7 +90,7 @@ impl Playback {
         if let Some(pen) = &self.pen {
             let length = frame.len();
             pen.write(|entry| {
-                (entry.sent_bytes, entry.sent_frames) = (entry.sent_bytes + length, entry.sent_frames + 1)
+                (entry.sent_bytes, entry.sent_frames) = (entry.sent_bytes + length, entry.sent_frames + 1);
             });
         }
         // The server may not ask again once the announced length is out.
@@ -148,13 +149,11 @@ impl Body for Playback {
             }
             return Poll::Ready(Some(Ok(Frame::data(this.hand_on()))));
         }
-        match this.breaks {
-            Some(how) => this.break_off(how, cx),
-            None => {
-                this.end(Ending::Complete);
-                Poll::Ready(None)
-            }
+        if let Some(how) = this.breaks {
+            return this.break_off(how, cx);
         }
+        this.end(Ending::Complete);
+        Poll::Ready(None)
     }
 
     fn is_end_stream(&self) -> bool {

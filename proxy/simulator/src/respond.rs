@@ -192,9 +192,10 @@ impl<'a> Responder<'a> {
             (Dialect::OpenAi, false) => (Some(chat::completion(&answer, model, now, ids)), Vec::new()),
             (Dialect::Responses | Dialect::Codex, stream) => {
                 let frame = self.frame.insert(responses::Frame::new(ask, now, ids));
-                match stream {
-                    true => (None, responses::events(&answer, frame, ids)),
-                    false => (Some(responses::response(&answer, frame, ids)), Vec::new()),
+                if stream {
+                    (None, responses::events(&answer, frame, ids))
+                } else {
+                    (Some(responses::response(&answer, frame, ids)), Vec::new())
                 }
             }
         };

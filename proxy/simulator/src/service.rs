@@ -41,7 +41,7 @@ pub(crate) async fn serve(
         return Response::new(Playback::new(Arc::new([]), Some(Break::Close), reset));
     };
     let decoded = decode(&head.headers, &body);
-    let heard = Heard {
+    let whole = Heard {
         method: &head.method,
         headers: &head.headers,
         route: &route,
@@ -50,7 +50,7 @@ pub(crate) async fn serve(
         body: decoded.as_deref().map_err(|reason| *reason),
         now: Timestamp::now(),
     };
-    let decision = decide(state, &heard);
+    let decision = decide(state, &whole);
     let gzip = state.behaviour.lock().gzip && accepts_gzip(&head.headers);
     answer(decision, gzip, reset, pen, in_flight).await
 }
@@ -98,13 +98,11 @@ async fn answer(
 async fn receive(mut body: Incoming, pen: &Pen) -> Option<Bytes> {
     let mut received = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        match frame {
-            Ok(frame) => received.extend_from_slice(frame.data_ref().unwrap_or(&Bytes::new())),
-            Err(_) => {
-                pen.body(&received.freeze(), false);
-                return None;
-            }
-        }
+        let Ok(frame) = frame else {
+            pen.body(&received.freeze(), false);
+            return None;
+        };
+        received.extend_from_slice(frame.data_ref().unwrap_or(&Bytes::new()));
     }
     let received = received.freeze();
     pen.body(&received, true);

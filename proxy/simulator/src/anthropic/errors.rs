@@ -18,7 +18,7 @@ pub(crate) fn phrase(failure: &Failure, context: &Context) -> Reply {
             put(&mut headers, "retry-after", context.seconds_until(*until).to_string());
         }
         Failure::Windowless | Failure::InsufficientQuota | Failure::UsageNotIncluded => {
-            forget_limits(&mut headers)
+            forget_limits(&mut headers);
         }
         Failure::BadGateway => return Reply::gateway_page(status, headers),
         _ => {}

@@ -21,29 +21,44 @@ pub(crate) struct Call {
     pub(crate) arguments: String,
 }
 
+/// Whether a call is demanded.
+#[derive(Debug, PartialEq, Eq)]
+enum Choice {
+    Free,
+    Any,
+    This(String),
+}
+
 /// The call that `text` or `tool_choice` asks for, if any.
 pub(super) fn call(ask: &Ask<'_>, text: &str, ids: &mut Ids) -> Option<Call> {
     let words_at = text.to_ascii_lowercase().find(WORDS);
-    let forced = forced(ask);
-    if words_at.is_none() && forced.is_none() {
+    let choice = choice(ask);
+    if words_at.is_none() && choice == Choice::Free {
         return None;
     }
     let tools = ask.value("tools")?;
     let mut functions = tools.as_array()?.iter().filter_map(function);
     let rest = words_at.map_or("", |at| &text[at + WORDS.len()..]);
-    let wanted = forced.flatten().or_else(|| rest.split_whitespace().next().map(ToOwned::to_owned));
+    let wanted = match choice {
+        Choice::This(name) => Some(name),
+        Choice::Any | Choice::Free => rest.split_whitespace().next().map(ToOwned::to_owned),
+    };
     let (name, schema) =
         functions.clone().find(|(name, _)| Some(*name) == wanted.as_deref()).or_else(|| functions.next())?;
     let arguments = given(rest).unwrap_or_else(|| fitting(schema, ids, DEEPEST).0);
     Some(Call { name: name.to_owned(), arguments })
 }
 
-/// `Some(name)` if `tool_choice` demands a call; the name may be left open.
-fn forced(ask: &Ask<'_>) -> Option<Option<String>> {
-    let choice = ask.value("tool_choice")?;
-    let kind = choice.as_str().or_else(|| choice["type"].as_str())?;
+/// What `tool_choice` demands.
+fn choice(ask: &Ask<'_>) -> Choice {
+    let Some(choice) = ask.value("tool_choice") else { return Choice::Free };
+    let kind = choice.as_str().or_else(|| choice["type"].as_str());
     let name = choice["name"].as_str().or_else(|| choice["function"]["name"].as_str());
-    matches!(kind, "any" | "tool" | "required" | "function").then(|| name.map(ToOwned::to_owned))
+    match (kind, name) {
+        (Some("tool" | "function"), Some(name)) => Choice::This(name.to_owned()),
+        (Some("any" | "tool" | "required" | "function"), _) => Choice::Any,
+        _ => Choice::Free,
+    }
 }
 
 /// Name and schema of a function in any of the three spellings.

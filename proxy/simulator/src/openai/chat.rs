@@ -28,11 +28,12 @@ pub(crate) fn completion(answer: &Answer, model: &str, now: Timestamp, ids: &mut
         array![object! { "id": ids.call(), "type": "function", "function": function }]
     });
     let text = answer.call.is_none().then(|| answer.text());
-    let message = match calls {
-        Some(calls) => object! {
+    let message = if let Some(calls) = calls {
+        object! {
             "role": "assistant", "content": text, "tool_calls": calls, "refusal": Null, "annotations": array![]
-        },
-        None => object! { "role": "assistant", "content": text, "refusal": Null, "annotations": array![] },
+        }
+    } else {
+        object! { "role": "assistant", "content": text, "refusal": Null, "annotations": array![] }
     };
     let choice =
         object! { "index": 0, "message": message, "logprobs": Null, "finish_reason": finish_reason(answer) };
@@ -71,7 +72,7 @@ pub(crate) fn events(
     }
     out.push(chunks.choice(&object! {}, Some(finish_reason(answer))));
     if with_usage {
-        out.push(chunks.chunk(&array![], usage(&answer.usage)));
+        out.push(chunks.chunk(&array![], &usage(&answer.usage)));
     }
     out.push(Bytes::from_static(b"data: [DONE]\n\n"));
     out
@@ -88,10 +89,10 @@ impl Chunks {
 
     fn choice(&self, delta: &Raw, finish: Option<&str>) -> Bytes {
         let choice = object! { "index": 0, "delta": delta, "logprobs": Null, "finish_reason": finish };
-        self.chunk(&array![choice], raw(&Null))
+        self.chunk(&array![choice], &raw(&Null))
     }
 
-    fn chunk(&self, choices: &Raw, usage: Raw) -> Bytes {
+    fn chunk(&self, choices: &Raw, usage: &Raw) -> Bytes {
         let (id, created, model) = (&self.id, self.created, &self.model);
         data(&if self.with_usage {
             object! {

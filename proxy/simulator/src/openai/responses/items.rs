@@ -66,7 +66,7 @@ impl Item {
     pub(super) fn stream(&self, stream: &mut Stream, index: &Raw, pieces: &[String]) {
         match self {
             Self::Reasoning { id, summary, .. } => {
-                reasoning(stream, &place(id, index, "summary_index"), summary)
+                reasoning(stream, &place(id, index, "summary_index"), summary);
             }
             Self::Message { id, text } => message(stream, &place(id, index, "content_index"), text, pieces),
             Self::Call { id, call, .. } => function_call(stream, &place(id, index, "")[..2], call),
