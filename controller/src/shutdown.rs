@@ -36,5 +36,5 @@ pub async fn on_parent_gone(parent: Option<u32>, stop: CancellationToken) {
     }
     info!(parent, "the process that started this one has gone");
     stop.cancel();
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }

@@ -119,7 +119,7 @@ impl Raw {
                 api_listen: api_listen?,
                 grpc_listen: grpc_listen?,
                 tls_names: tls_names?,
-                database_url: database_url?,
+                database_url,
                 history_days: history_days?,
                 log_format: log_format?,
                 log: log?,
@@ -179,21 +179,21 @@ impl Check {
         parsed
     }
 
-    /// The same without a default, and without repeating the value. `None` is a mistake.
+    /// The same without a default, and without repeating the value; a mistake reads as not given.
     fn secret(
         &mut self,
         flag: &str,
         given: Option<String>,
         what: &str,
         check: impl Fn(&str) -> bool,
-    ) -> Option<Option<Secret>> {
+    ) -> Option<Secret> {
         match given.or_else(|| self.file.get(&key(flag)).cloned()) {
-            Some(text) if check(text.trim()) => Some(Some(Secret::new(text.trim()))),
+            Some(text) if check(text.trim()) => Some(Secret::new(text.trim())),
             Some(_) => {
                 self.problems.push(format!("{}: not {what}", sources(flag)));
                 None
             }
-            None => Some(None),
+            None => None,
         }
     }
 

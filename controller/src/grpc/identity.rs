@@ -6,7 +6,7 @@ use subtle::ConstantTimeEq;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
-/// How peers prove who they are. A cluster adds a variant that has a ServiceAccount's token reviewed.
+/// How peers prove who they are. A cluster adds a variant that has a `ServiceAccount`'s token reviewed.
 #[derive(Debug)]
 pub enum Identity {
     /// All proxies present this token, and see everything: stand-alone.

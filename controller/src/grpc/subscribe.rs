@@ -152,7 +152,7 @@ impl Subscription {
             }
             // A second introduction, or something of a newer version: neither changes what is known.
             Some(Heard::Hello(_)) | None => {
-                debug!(proxy = self.name, "an unexpected message was passed over")
+                debug!(proxy = self.name, "an unexpected message was passed over");
             }
         }
     }
