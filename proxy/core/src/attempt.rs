@@ -1,23 +1,29 @@
 //! The loop around selection: try, wait or give up. Provably finite: every failed try uses up an
 //! attempt or rules out an account, every wait moves time on towards the deadline.
 
+mod next;
+mod outcome;
+mod plan;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use penstock_proto::dialect::Dialect;
 use penstock_proto::event::Attempt;
-use penstock_proto::ids::PoolId;
-use penstock_proto::observation::Observation;
-use rand::Rng;
+use penstock_proto::ids::{AccountId, PoolId};
 
 use crate::affinity::SessionKey;
-use crate::classify::Verdict;
+use crate::classify::Outcome;
 use crate::exhausted::Exhausted;
-use crate::live::{Live, Ticket};
+use crate::live::Ticket;
 use crate::pool::Candidate;
 use crate::route::{Operation, Selector};
 use crate::select::Why;
-use crate::view::View;
+
+/// Requests sent for one request, whatever their outcomes. An account's refusal rules that account (or its
+/// model) out and does not count as an attempt, so that a pool of many limited accounts is gone through to
+/// the one that is not; this is where even that ends.
+pub const MOST_SENT: usize = 64;
 
 /// The facts of a request that decide where it goes.
 #[derive(Debug, Clone)]
@@ -49,7 +55,7 @@ pub struct Request {
 pub enum Step {
     /// Send it.
     Try(Choice),
-    /// Ask again at this instant (or earlier, if the pool's state changed).
+    /// Ask again at this instant (or earlier, if the pool's state changed). Never in the past.
     WaitUntil(Timestamp),
     /// Answer the client.
     GiveUp(Exhausted),
@@ -75,27 +81,114 @@ pub struct Choice {
 pub struct Attempts {
     request: Request,
     made: Vec<Attempt>,
+    current: Option<Current>,
+    last: Option<Last>,
+    tried: Vec<Tried>,
+    after: After,
+    not_before: Option<Timestamp>,
+    /// Attempts that were no account's refusal: these are limited by the pool.
+    failures: u32,
+    server_faults: u32,
+    /// Overloads in a row on the same account.
+    overloads: u32,
+    absorbed: bool,
+    holding_since: Option<Timestamp>,
+    chance: Option<u128>,
+    rules: Rules,
+}
+
+/// What was sent and not yet answered.
+#[derive(Debug)]
+struct Current {
+    candidate: Arc<Candidate>,
+    model: String,
+    sent_at: Timestamp,
+    probe: bool,
+}
+
+/// How the last attempt ended.
+#[derive(Debug)]
+struct Last {
+    candidate: Arc<Candidate>,
+    outcome: Outcome,
+    message: String,
+    /// Whether the client could be given this answer as it is.
+    relayable: bool,
+}
+
+/// What is not to be tried again in this request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tried {
+    account: AccountId,
+    /// `None` = the account as a whole.
+    model: Option<String>,
+    /// `None` = for good.
+    until: Option<Timestamp>,
+}
+
+/// One step of the plan: accounts and a model.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Leg<'a> {
+    /// The only account of this step.
+    pub(crate) account: Option<&'a AccountId>,
+    pub(crate) selector: &'a Selector,
+    pub(crate) model: &'a str,
+}
+
+/// What the last outcome asks for before the next attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum After {
+    Nothing,
+    /// A pause that grows, but not before the instant the provider names.
+    Overload(Option<Timestamp>),
+    Windowless,
+    Until(Timestamp),
+}
+
+/// The pool's rules for attempts, as of the last step.
+#[derive(Debug, Clone, Copy)]
+struct Rules {
+    attempts: u32,
+    overload_retries: u32,
 }
 
 impl Attempts {
     /// Starts the loop.
     pub fn new(request: Request) -> Self {
-        Self { request, made: Vec::new() }
-    }
-
-    /// Decides what to do now. Call again after [`Step::WaitUntil`], and after [`Attempts::record`].
-    pub fn next(&mut self, _live: &mut Live, _view: &View, _now: Timestamp, _rng: &mut impl Rng) -> Step {
-        let _ = &self.request;
-        todo!()
-    }
-
-    /// Takes in what the answer to the last choice meant; returns what is to be reported at once.
-    pub fn record(&mut self, _live: &mut Live, _verdict: &Verdict, _now: Timestamp) -> Option<Observation> {
-        todo!()
+        Self {
+            request,
+            made: Vec::new(),
+            current: None,
+            last: None,
+            tried: Vec::new(),
+            after: After::Nothing,
+            not_before: None,
+            failures: 0,
+            server_faults: 0,
+            overloads: 0,
+            absorbed: false,
+            holding_since: None,
+            chance: None,
+            rules: Rules { attempts: 1, overload_retries: 0 },
+        }
     }
 
     /// Every attempt so far, in order, for the event.
     pub fn made(&self) -> &[Attempt] {
         &self.made
+    }
+
+    /// What is asked.
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+}
+
+impl Tried {
+    /// Whether this model of this account is ruled out now.
+    pub(crate) fn rules_out(&self, candidate: &Candidate, model: &str, now: Timestamp) -> bool {
+        self.account == *candidate.id()
+            && self.model.as_ref().is_none_or(|tried| tried == model)
+            && self.until.is_none_or(|until| now < until)
     }
 }

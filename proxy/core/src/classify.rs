@@ -101,8 +101,10 @@ pub enum Outcome {
 pub struct Verdict {
     /// What the answer means.
     pub outcome: Outcome,
-    /// HTTP status of the answer; 0 = none.
+    /// HTTP status of the answer, or the one that an error event stands for; 0 = there was no answer.
     pub status: u16,
+    /// Whether it was an event in a stream that had begun with 200, so that it is no answer to relay.
+    pub in_stream: bool,
     /// Windows read from the headers.
     pub windows: Vec<(Cow<'static, str>, Window)>,
     /// Cooldowns it means.
@@ -158,7 +160,7 @@ struct Case<'a> {
 
 impl Verdict {
     fn new(outcome: Outcome, status: u16, windows: Windows) -> Self {
-        Self { outcome, status, windows, cooldowns: Vec::new(), message: String::new() }
+        Self { outcome, status, in_stream: false, windows, cooldowns: Vec::new(), message: String::new() }
     }
 }
 
@@ -177,7 +179,7 @@ pub fn classify(heard: &Heard<'_>, model: &str, now: Timestamp) -> Verdict {
             add_embedded(&mut headers, error);
             let status =
                 error.status.filter(|status| *status >= 400).unwrap_or_else(|| implied_status(error));
-            judge(&Case { status, headers: &headers, error, model, now })
+            Verdict { in_stream: true, ..judge(&Case { status, headers: &headers, error, model, now }) }
         }
         Heard::Transport(error) => Verdict::new(Outcome::Unreachable(error), 0, Vec::new()),
         Heard::ClientLeft => Verdict::new(Outcome::ClientLeft, 0, Vec::new()),
@@ -251,7 +253,7 @@ fn add_embedded(headers: &mut Cow<'_, HeaderMap>, error: &ErrorFacts) {
 }
 
 /// Models that share a limit with this one: of Claude the whole family (`opus`, …), else the model alone.
-fn model_scope(model: &str) -> Option<String> {
+pub(crate) fn model_scope(model: &str) -> Option<String> {
     if model.is_empty() {
         return None;
     }

@@ -1,0 +1,6 @@
+//! The pool as a whole: select, classify, attempt and learn together, under a clock of the test's.
+
+mod properties;
+mod scenarios;
+mod simulation;
+mod support;
