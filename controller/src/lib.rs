@@ -6,6 +6,7 @@
 //! | [`config`] | flags, environment and file, checked once |
 //! | [`reconcile`] | the world, and the published plan |
 //! | [`grpc`] | where proxies connect: pushes to them, reports from them |
+//! | [`cluster`] | where objects come from and go to |
 //! | [`ingest`] | batches of events from the proxies, on their way into the store |
 //! | [`store`] | the history in Postgres, and the private Postgres itself |
 //! | [`certificates`] | the controller's own authority, and its server certificate |
@@ -16,6 +17,7 @@
 //! | [`telemetry`] | logs |
 
 pub mod certificates;
+pub mod cluster;
 pub mod config;
 pub mod grpc;
 pub mod ingest;
