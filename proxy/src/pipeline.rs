@@ -44,7 +44,7 @@ impl Worker {
         let mut completion = Completion::begin(Arc::clone(&self.state), &head);
         match self.serve(&head, incoming, &mut completion).await {
             Ok((accepted, asked)) => relay(accepted, &head, &asked, completion),
-            Err(refusal) => respond(refusal, &head, &self.state, completion),
+            Err(refusal) => respond(&refusal, &head, &self.state, completion),
         }
     }
 
@@ -67,7 +67,7 @@ impl Worker {
         let asked = relay::Asked { dialect: route.dialect, operation: route.operation };
         let request = asking::request(&caller, &route, head, &body, &published, config);
         completion.attempting(request, &body);
-        let outgoing = asking::outgoing(&caller, route, head, body, &published, config);
+        let outgoing = asking::outgoing(&caller, &route, head, body, &published, config);
         drop(published);
         let accepted = attempt(&self.state, &self.upstreams, &outgoing, completion).await?;
         completion.estimate_from(&outgoing.body);

@@ -76,14 +76,14 @@ impl From<Crowded> for Refusal {
 
 /// Answers in the client's dialect and ends the request.
 pub(crate) fn respond(
-    refusal: Refusal,
+    refusal: &Refusal,
     head: &Parts,
     state: &State,
     mut completion: Completion,
 ) -> Response<Answer> {
     let dialect = completion.gathered().dialect.or_else(|| dialect_of(head, state));
     let model = completion.gathered().model_asked.clone();
-    let problem = Problem { request_id: Some(completion.id().to_string()), ..problem(&refusal, &model) };
+    let problem = Problem { request_id: Some(completion.id().to_string()), ..problem(refusal, &model) };
     let answer = phrase(dialect, &problem);
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = Response::new(Answer::Own(Some(answer.body.clone())));
@@ -95,7 +95,7 @@ pub(crate) fn respond(
             headers.insert(name, value);
         }
     }
-    if let (Refusal::Exhausted(exhausted), Some(Dialect::AnthropicMessages)) = (&refusal, dialect) {
+    if let (Refusal::Exhausted(exhausted), Some(Dialect::AnthropicMessages)) = (refusal, dialect) {
         pool_limits(headers, exhausted);
     }
     headers.insert(REQUEST_ID, completion.id_header());

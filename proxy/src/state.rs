@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
 use penstock_proto::event::Caller;
 use penstock_proto::ids::{AccountId, InvalidObjectId};
-use penstock_proto::snapshot::{Account, Snapshot};
+use penstock_proto::limits::{Limits, Window};
+use penstock_proto::snapshot::{Account, AccountState, Snapshot};
 use penstock_proxy_core::authenticate::{Access, Identity};
 use penstock_proxy_core::live::Live;
 use penstock_proxy_core::view::View;
@@ -57,10 +58,12 @@ pub(crate) struct Published {
 pub(crate) struct AccountReport {
     pub(crate) id: AccountId,
     pub(crate) provider: String,
-    /// Available, Paused, NeedsLogin, Blocked, or why it is left alone.
+    /// `Available`, `Paused`, `Blocked`, or why it is left alone.
     pub(crate) state: &'static str,
     /// When that ends, where it ends by itself.
     pub(crate) until: Option<Timestamp>,
+    /// Requests on it now, from this proxy.
+    pub(crate) in_flight: u32,
     /// Windows as observed.
     pub(crate) windows: Vec<WindowReport>,
 }
@@ -119,48 +122,16 @@ impl State {
         self.published.load().view.snapshot.as_of.is_some() && !self.shutdown.drain.is_cancelled()
     }
 
-    /// Where each account of a view stands.
+    /// Where each account of a view stands, by what was pushed and what was seen here.
     pub(crate) fn accounts(&self, published: &Published) -> Vec<AccountReport> {
         let now = Timestamp::now();
-        published
-            .view
-            .snapshot
-            .accounts
-            .values()
-            .map(|account| self.report(published, account, now))
-            .collect()
-    }
-
-    fn report(&self, published: &Published, account: &Account, now: Timestamp) -> AccountReport {
-        let state =
-            published.view.snapshot.states.get(&account.id).map(Arc::as_ref).cloned().unwrap_or_default();
-        let limits = state.limits;
-        let cooling =
-            limits.in_force(now).filter(|(scope, _)| scope.model.is_none()).max_by_key(|(_, until)| *until);
-        let (label, until) = match (&account.credential, cooling) {
-            _ if account.paused => ("Paused", None),
-            _ if state.blocked.is_some() => ("Blocked", None),
-            (None, _) => ("NoCredential", None),
-            (Some(credential), _)
-                if state.rejected_fingerprint.as_deref() == Some(&credential.fingerprint) =>
-            {
-                ("CredentialRejected", None)
-            }
-            (Some(_), Some((scope, until))) => (scope.reason.as_label(), Some(until)),
-            (Some(_), None) => ("Available", None),
+        let live = self.live();
+        let snapshot = &published.view.snapshot;
+        let report = |account: &Arc<Account>| {
+            let pushed = snapshot.states.get(&account.id).map(Arc::as_ref);
+            AccountReport::new(account, pushed, live.limits(&account.id), live.in_flight(&account.id), now)
         };
-        let window = |(name, window): (&str, &penstock_proto::limits::Window)| WindowReport {
-            name: name.to_owned(),
-            utilization: window.utilization,
-            resets_at: window.resets_at,
-        };
-        AccountReport {
-            id: account.id.clone(),
-            provider: account.provider.clone(),
-            state: label,
-            until,
-            windows: limits.windows().map(window).collect(),
-        }
+        snapshot.accounts.values().map(report).collect()
     }
 
     /// Waits until an instant, or until accounts may have become available.
@@ -179,6 +150,36 @@ impl State {
         if self.waiting.load(Ordering::Relaxed) > 0 {
             self.changed.notify_one();
         }
+    }
+}
+
+impl AccountReport {
+    fn new(
+        account: &Account,
+        pushed: Option<&AccountState>,
+        limits: Option<&Limits>,
+        in_flight: u32,
+        now: Timestamp,
+    ) -> Self {
+        let cooling = limits.into_iter().flat_map(|limits| limits.in_force(now));
+        let cooling = cooling.filter(|(scope, _)| scope.model.is_none()).max_by_key(|(_, until)| *until);
+        let rejected = pushed.and_then(|state| state.rejected_fingerprint.as_ref());
+        let (label, until) = match (&account.credential, cooling) {
+            _ if account.paused => ("Paused", None),
+            _ if pushed.is_some_and(|state| state.blocked.is_some()) => ("Blocked", None),
+            (None, _) => ("NoCredential", None),
+            (Some(held), _) if rejected == Some(&held.fingerprint) => ("CredentialRejected", None),
+            (Some(_), Some((scope, until))) => (scope.reason.as_label(), Some(until)),
+            (Some(_), None) => ("Available", None),
+        };
+        let window = |(name, window): (&str, &Window)| WindowReport {
+            name: name.to_owned(),
+            utilization: window.utilization,
+            resets_at: window.resets_at,
+        };
+        let windows = limits.into_iter().flat_map(Limits::windows).map(window).collect();
+        let (id, provider) = (account.id.clone(), account.provider.clone());
+        Self { id, provider, state: label, until, in_flight, windows }
     }
 }
 

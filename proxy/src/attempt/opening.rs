@@ -217,11 +217,11 @@ fn watch(detector: &mut CommitDetector, decoder: Option<&mut Decoder>, bytes: &[
 }
 
 /// An error body without its content encoding, as far as it can be decoded.
-fn readable(head: &Parts, held: &[Bytes]) -> Vec<u8> {
-    let body = held.concat();
+fn readable(head: &Parts, pieces: &[Bytes]) -> Vec<u8> {
+    let body = pieces.concat();
     let Ok(Some(mut decoder)) = decoder(head) else { return body };
-    let mut decoded = Vec::new();
+    let mut plain = Vec::new();
     // What was decoded before the damage or the limit is enough.
-    let _ = decoder.push(&body, MAX_ERROR, |piece| decoded.extend_from_slice(piece));
-    decoded
+    let _ = decoder.push(&body, MAX_ERROR, |piece| plain.extend_from_slice(piece));
+    plain
 }

@@ -51,14 +51,24 @@ pub(super) async fn serve(
     stream.set_nodelay(true)?;
     let bounds = &worker.state().config.bounds;
     let (head_timeout, write_progress) = (bounds.head_timeout, bounds.write_progress);
+    let drain = worker.state().shutdown.drain.clone();
+    let stream = Stalled::new(stream, write_progress);
     match tls {
         None => {
-            let http2 = timeout(head_timeout, begins_as_http2(&stream)).await??;
-            speak(Stalled::new(stream, write_progress), http2, worker).await
+            let first = timeout(head_timeout, begins_as_http2(stream.get_ref()));
+            let http2 = tokio::select! {
+                http2 = first => http2??,
+                // Nothing was asked yet.
+                () = drain.cancelled() => return Ok(()),
+            };
+            speak(stream, http2, worker).await
         }
         Some(acceptor) => {
-            let stream =
-                timeout(head_timeout, acceptor.accept(Stalled::new(stream, write_progress))).await??;
+            let handshake = timeout(head_timeout, acceptor.accept(stream));
+            let stream = tokio::select! {
+                stream = handshake => stream??,
+                () = drain.cancelled() => return Ok(()),
+            };
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             speak(stream, http2, worker).await
         }

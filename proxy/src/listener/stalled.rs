@@ -23,6 +23,10 @@ impl<S> Stalled<S> {
         Self { stream, limit, timer: None }
     }
 
+    pub(super) fn get_ref(&self) -> &S {
+        &self.stream
+    }
+
     fn progress<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if result.is_ready() {
             self.timer = None;
@@ -96,7 +100,7 @@ mod tests {
         let read = async {
             let (mut got, mut buffer) = (0, [0; 8]);
             while got < 64 {
-                tokio::time::sleep(Duration::from_secs(9)).await;
+                sleep(Duration::from_secs(9)).await;
                 got += far.read(&mut buffer).await.unwrap();
             }
         };

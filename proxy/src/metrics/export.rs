@@ -62,14 +62,14 @@ impl Exporter {
     fn process(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let metrics = &self.state.metrics;
         let open = metrics.open_requests.load(Ordering::Relaxed);
-        gauge(out, "open_requests", "Requests running now", open)?;
+        gauge(out, "open_requests", "Requests running now", &open)?;
         let open = metrics.open_connections.load(Ordering::Relaxed);
-        gauge(out, "open_connections", "Client connections open now", open)?;
+        gauge(out, "open_connections", "Client connections open now", &open)?;
         let failed = metrics.failed_connections.load(Ordering::Relaxed);
         single(out, "failed_connections", "Client connections that ended with an error", failed)?;
         let depth = self.state.sink.depth();
-        gauge(out, "ring_events", "History events waiting in memory", size(depth.ring as u64))?;
-        gauge(out, "spool_bytes", "Bytes of history waiting in files", size(depth.spool_bytes))?;
+        gauge(out, "ring_events", "History events waiting in memory", &size(depth.ring as u64))?;
+        gauge(out, "spool_bytes", "Bytes of history waiting in files", &size(depth.spool_bytes))?;
         single(out, "events_dropped", "History events lost because everything was full", depth.dropped)
     }
 
@@ -80,17 +80,17 @@ impl Exporter {
         info.encode_info(&[("version", snapshot.version.as_str())])?;
         if let Some(as_of) = snapshot.as_of {
             let age = Timestamp::now().duration_since(as_of).as_secs_f64();
-            gauge(out, "snapshot_age_seconds", "Since the controller computed the snapshot in force", age)?;
+            gauge(out, "snapshot_age_seconds", "Since the controller computed the snapshot in force", &age)?;
         }
         let connected = i64::from(self.control.connected);
-        gauge(out, "controller_connected", "1 while both streams to the controller are open", connected)?;
+        gauge(out, "controller_connected", "1 while both streams to the controller are open", &connected)?;
         let help = "Connections to the controller lost or refused";
         single(out, "controller_failures", help, self.control.failures)?;
         gauge(
             out,
             "snapshot_refusals",
             "Resources of the last push that are not in force",
-            size(self.control.refusals.len() as u64),
+            &size(self.control.refusals.len() as u64),
         )
     }
 
@@ -159,9 +159,9 @@ fn gauge<V: prometheus_client::encoding::EncodeGaugeValue>(
     out: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
-    value: V,
+    value: &V,
 ) -> fmt::Result {
-    out.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
+    out.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(value)
 }
 
 fn size(count: u64) -> i64 {

@@ -54,7 +54,10 @@ pub(super) fn request(
     let (selector, model) = route.resolve(body.model(), &published.view.providers);
     let Directives { account, exclude_providers, strict: _ } = Directives::read(&head.headers);
     let pool = published.view.pool(&caller.pool).map(|view| &view.pool);
-    let patience = pool.map_or(NO_POOL_TIMEOUT, |pool| pool.per_try_timeout.saturating_add(pool.hold));
+    // Every attempt may take its whole time, and the waiting before them its own.
+    let patience = pool.map_or(NO_POOL_TIMEOUT, |pool| {
+        pool.per_try_timeout.saturating_mul(pool.attempts).saturating_add(pool.hold)
+    });
     let now = Timestamp::now();
     Request {
         pool: caller.pool.clone(),
@@ -73,7 +76,7 @@ pub(super) fn request(
 /// What is sent to each account.
 pub(super) fn outgoing<'a>(
     caller: &Identity,
-    route: Route,
+    route: &Route,
     head: &'a Parts,
     body: RequestBody,
     published: &Published,

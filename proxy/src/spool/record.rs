@@ -68,19 +68,18 @@ enum Next {
 }
 
 fn next(file: &mut impl Read) -> io::Result<Next> {
-    let mut header = [0; HEADER as usize];
-    match read_full(file, &mut header)? {
-        0 => return Ok(Next::End),
-        8 => {}
-        _ => return Ok(Next::Damage),
+    let (mut length, mut sum) = ([0; 4], [0; 4]);
+    if read_full(file, &mut length)? == 0 {
+        return Ok(Next::End);
     }
-    let [a, b, c, d, e, f, g, h] = header;
-    let (length, sum) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
+    read_full(file, &mut sum)?;
+    // Half a header gives a length or a sum that the payload does not fit to.
+    let (length, sum) = (u32::from_le_bytes(length), u32::from_le_bytes(sum));
     if length > MAX_RECORD {
         return Ok(Next::Damage);
     }
     let mut payload = vec![0; length as usize];
-    if read_full(file, &mut payload)? < payload.len() || checksum(&payload) != sum {
+    if payload.is_empty() || read_full(file, &mut payload)? < payload.len() || checksum(&payload) != sum {
         return Ok(Next::Damage);
     }
     // A record of a version that cannot be read any more is damage too: nothing after it is lost on

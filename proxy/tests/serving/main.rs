@@ -1,0 +1,10 @@
+//! The running proxy between real sockets: a scripted provider behind it, raw bytes in front of it.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod drain;
+mod failover;
+mod limits;
+mod request;
+mod stream;
+mod support;
