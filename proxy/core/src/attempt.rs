@@ -86,7 +86,7 @@ pub struct Attempts {
     tried: Vec<Tried>,
     after: After,
     not_before: Option<Timestamp>,
-    /// Attempts that were no account's refusal: these are limited by the pool.
+    /// Attempts that were no account's refusal, retries on an overloaded one aside: the pool limits these.
     failures: u32,
     server_faults: u32,
     /// Overloads in a row on the same account.

@@ -82,14 +82,14 @@ impl Attempts {
         until: Option<Timestamp>,
         now: Timestamp,
     ) -> Option<Timestamp> {
-        self.failures += 1;
         self.overloads += 1;
         let is_near = until.is_none_or(|until| until.duration_since(now) <= OVERLOAD_LONGEST);
-        let may_again = self.failures < self.rules.attempts && self.request.replayable;
-        if is_near && may_again && self.overloads <= self.rules.overload_retries {
+        if is_near && self.request.replayable && self.overloads <= self.rules.overload_retries {
             self.after = After::Overload(until);
             return None;
         }
+        // The account's retries together are one attempt of the pool's.
+        self.failures += 1;
         self.overloads = 0;
         let aside = now.checked_add(OVERLOADED).unwrap_or(Timestamp::MAX).max(until.unwrap_or(now));
         self.rule_out(current, true, Some(aside));

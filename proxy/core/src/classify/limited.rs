@@ -9,10 +9,11 @@ use penstock_proto::limits::{Cooldown, CooldownReason, CooldownScope};
 use super::{Case, FORBIDDEN, Outcome, Verdict, model_scope};
 use crate::limits::{self, Extent, Windows};
 
-/// A quota window is said to be used up, but not until when: looking again every few minutes is cheap.
-const QUOTA_UNKNOWN: SignedDuration = SignedDuration::from_mins(5);
-/// Too quick, and nothing says until when: per-minute limits have refilled by then.
-const THROTTLED_UNKNOWN: SignedDuration = SignedDuration::from_secs(60);
+/// Codex says that its limit is reached, but not until when: looking again every few minutes is cheap.
+const CODEX_UNKNOWN: SignedDuration = SignedDuration::from_mins(5);
+/// Nothing says until when, or it is past by our clock: per-minute limits have refilled by then, and a
+/// window that was about to be reset has been.
+const UNKNOWN: SignedDuration = SignedDuration::from_secs(60);
 
 /// Until when, and what it covers.
 struct Limit {
@@ -61,7 +62,7 @@ fn unified(case: &Case<'_>, windows: &Windows) -> Option<Limit> {
         let name = claim.unwrap_or("unified");
         return Some(Limit {
             window: Cow::Owned(name.to_owned()),
-            until: latest(case, unified_reset(case)).unwrap_or_else(|| later(case.now, QUOTA_UNKNOWN)),
+            until: latest(case, unified_reset(case)).unwrap_or_else(|| later(case.now, UNKNOWN)),
             models_only: limits::extent(name) == Extent::Models,
         });
     }
@@ -71,7 +72,7 @@ fn unified(case: &Case<'_>, windows: &Windows) -> Option<Limit> {
     Some(Limit {
         window: Cow::Owned(binding.name.to_owned()),
         until: latest(case, resets.or_else(|| unified_reset(case)))
-            .unwrap_or_else(|| later(case.now, QUOTA_UNKNOWN)),
+            .unwrap_or_else(|| later(case.now, UNKNOWN)),
         models_only: rejected.iter().all(|window| window.extent == Extent::Models),
     })
 }
@@ -89,7 +90,7 @@ fn codex(case: &Case<'_>, windows: &Windows) -> Option<Limit> {
     Some(Limit {
         window: full
             .map_or(Cow::Borrowed("usage_limit_reached"), |window| Cow::Owned(window.name.to_owned())),
-        until: said.unwrap_or_else(|| later(case.now, QUOTA_UNKNOWN)),
+        until: said.unwrap_or_else(|| later(case.now, CODEX_UNKNOWN)),
         models_only: false,
     })
 }
@@ -116,7 +117,7 @@ fn throttled(case: &Case<'_>, windows: &Windows) -> Option<Timestamp> {
     let hinted = limits::says_anything(case.headers)
         || case.error.mentions(&["at capacity"])
         || case.error.says(&["rate_limit_exceeded", "slow_down", "requests", "tokens"]);
-    said.or_else(|| hinted.then(|| later(case.now, THROTTLED_UNKNOWN)))
+    said.or_else(|| hinted.then(|| later(case.now, UNKNOWN)))
 }
 
 /// The later of `retry-after` and what the windows say.

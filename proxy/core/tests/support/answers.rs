@@ -28,7 +28,12 @@ impl Answer {
 
     /// A 429 whose unified window of this (provider's) name is rejected for so long.
     pub(crate) fn window_rejected(window: &str, wait: SignedDuration, now: Timestamp) -> Self {
-        let reset = now.as_second() + wait.as_secs();
+        Self::window_rejected_until(window, now + wait)
+    }
+
+    /// A 429 whose unified window of this (provider's) name is rejected until then, in whole seconds.
+    pub(crate) fn window_rejected_until(window: &str, reset: Timestamp) -> Self {
+        let reset = reset.as_second();
         Self::status(429, "rate_limit_error", "This request would exceed your account's rate limit.")
             .header("anthropic-ratelimit-unified-status", "rejected")
             .header(&format!("anthropic-ratelimit-unified-{window}-status"), "rejected")
