@@ -132,11 +132,17 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
-    /// SHA-256 of `psk-test`.
+    /// SHA-256 of a key, lower-case hex.
     fn digest(key: &str) -> String {
-        Sha256::digest(key.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+        let mut hex = String::new();
+        for byte in Sha256::digest(key.as_bytes()) {
+            let _ = write!(hex, "{byte:02x}");
+        }
+        hex
     }
 
     fn keys() -> Keys {

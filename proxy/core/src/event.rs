@@ -84,12 +84,10 @@ pub fn ending(sent: Sent, status: u16) -> Ending {
     match sent {
         Sent::ClientLeft => Ending::ClientLeft,
         Sent::Truncated => Ending::Truncated,
-        Sent::ErrorInStream => Ending::Error,
         // A relayed 4xx is the provider's whole answer to a faulty request; a relayed 5xx is a failure.
         Sent::Relayed if status < 500 => Ending::Complete,
-        Sent::Relayed => Ending::Error,
-        Sent::Answered if (200..400).contains(&status) => Ending::Complete,
-        Sent::Answered => Ending::Error,
+        Sent::Answered if status < 400 => Ending::Complete,
+        Sent::Relayed | Sent::Answered | Sent::ErrorInStream => Ending::Error,
     }
 }
 

@@ -64,9 +64,10 @@ pub fn to_upstream(client: &HeaderMap, account: &AccountHeaders, streaming: bool
     let named = client.get_all(header::CONNECTION);
     let has_named = client.contains_key(header::CONNECTION);
     for (name, value) in client {
-        if !stays_here(name) && !(has_named && is_named(&named, name)) {
-            sent.append(name.clone(), value.clone());
+        if stays_here(name) || (has_named && is_named(&named, name)) {
+            continue;
         }
+        sent.append(name.clone(), value.clone());
     }
     if streaming {
         sent.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));

@@ -65,13 +65,13 @@ impl Live {
     }
 
     /// Gives back a slot.
-    pub fn release(&mut self, ticket: Ticket, _now: Timestamp) {
-        if let Some(account) = self.accounts.get_mut(&ticket.account) {
+    pub fn release(&mut self, ticket: Ticket) {
+        let Ticket { account, host, probe } = ticket;
+        if let Some(account) = self.accounts.get_mut(&account) {
             account.slots.release();
         }
-        if ticket.probe
-            && let Some(breaker) = self.breakers.get_mut(&ticket.host)
-        {
+        // A probe that has been answered has no breaker any more, or an open one.
+        if probe && let Some(breaker) = self.breakers.get_mut(&host) {
             breaker.abandon_probe();
         }
     }

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use penstock_proto::snapshot::AccountLimits;
 
 /// A minute, and one second more: what happened late in the oldest second is still within the minute.
-const SECONDS: usize = 61;
+const SECONDS: u8 = 61;
 
 /// Why an account takes no further request now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct Slots {
 /// Amounts per second, over the last minute.
 #[derive(Debug, Clone)]
 struct Minute {
-    amounts: [u64; SECONDS],
+    amounts: [u64; SECONDS as usize],
     newest: i64,
 }
 
@@ -79,7 +79,7 @@ impl Slots {
 
 impl Default for Minute {
     fn default() -> Self {
-        Self { amounts: [0; SECONDS], newest: i64::MIN }
+        Self { amounts: [0; SECONDS as usize], newest: i64::MIN }
     }
 }
 
@@ -87,7 +87,7 @@ impl Minute {
     fn add(&mut self, amount: u64, now: Timestamp) {
         let second = now.as_second();
         // Clears the seconds that nothing happened in; a clock that steps back adds to the newest.
-        for old in self.newest.saturating_add(1).max(second - SECONDS as i64 + 1)..=second {
+        for old in self.newest.saturating_add(1).max(second - i64::from(SECONDS) + 1)..=second {
             self.amounts[index(old)] = 0;
         }
         self.newest = self.newest.max(second);
@@ -97,8 +97,8 @@ impl Minute {
 
     /// When less than `most` will have been used within a minute; `None` = it is so now.
     fn room_at(&self, most: u64, now: Timestamp) -> Option<Timestamp> {
-        let oldest = now.as_second() - SECONDS as i64 + 1;
-        let seconds = oldest.max(self.newest.saturating_sub(SECONDS as i64 - 1))..=self.newest;
+        let oldest = now.as_second() - i64::from(SECONDS) + 1;
+        let seconds = oldest.max(self.newest.saturating_sub(i64::from(SECONDS) - 1))..=self.newest;
         let mut used: u64 = seconds.clone().map(|second| self.amounts[index(second)]).sum();
         if used < most.max(1) {
             return None;
@@ -107,13 +107,13 @@ impl Minute {
             used -= self.amounts[index(*second)];
             used < most.max(1)
         });
-        let at = Timestamp::from_second(freeing.unwrap_or(self.newest) + SECONDS as i64).ok();
+        let at = Timestamp::from_second(freeing.unwrap_or(self.newest) + i64::from(SECONDS)).ok();
         at.or_else(|| now.checked_add(SignedDuration::from_mins(1)).ok())
     }
 }
 
 fn index(second: i64) -> usize {
-    usize::try_from(second.rem_euclid(SECONDS as i64)).unwrap_or_default()
+    usize::try_from(second.rem_euclid(i64::from(SECONDS))).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use penstock_proto::dialect::{CredentialScheme, Dialect};
-use penstock_proto::ids::{AccountId, PoolId};
+use penstock_proto::ids::AccountId;
 use penstock_proto::observation::Observation;
 use penstock_proto::secret::Secret;
 use penstock_proto::snapshot::{
@@ -29,12 +29,12 @@ pub(crate) const MODEL: &str = "claude-opus-5";
 
 /// When every test begins.
 pub(crate) fn start() -> Timestamp {
-    Timestamp::from_second(1_790_000_000).unwrap()
+    Timestamp::from_second(1_790_000_000).expect("an instant")
 }
 
 /// An id in the fixtures' namespace.
 pub(crate) fn id(name: &str) -> AccountId {
-    AccountId::new("llm", name).unwrap()
+    AccountId::new("llm", name).expect("a name")
 }
 
 /// An Anthropic account with an API key that serves every model. Each has a host of its own.
@@ -68,7 +68,7 @@ pub(crate) fn account(name: &str) -> Account {
 /// The pool that fixtures use: all accounts, four attempts, no hold.
 pub(crate) fn pool(accounts: &[Account]) -> Pool {
     Pool {
-        id: PoolId::new("llm", "default").unwrap(),
+        id: id("default"),
         accounts: accounts.iter().map(|account| account.id.clone()).collect(),
         strategy: Strategy::SessionAffinity,
         affinity_ttl: Duration::from_hours(1),
@@ -88,7 +88,7 @@ pub(crate) fn session(number: u64) -> SessionKey {
 /// A Messages request for [`MODEL`] that may take ten minutes.
 pub(crate) fn request(session: Option<SessionKey>, now: Timestamp) -> Request {
     Request {
-        pool: PoolId::new("llm", "default").unwrap(),
+        pool: id("default"),
         dialect: Some(Dialect::AnthropicMessages),
         operation: Operation::Messages,
         selector: Selector::ByModel,
@@ -168,7 +168,7 @@ impl Proxy {
         match self.next(&mut attempts, now) {
             Step::Try(choice) => {
                 let name = choice.candidate.id().name().to_owned();
-                self.live.release(choice.ticket, now);
+                self.live.release(choice.ticket);
                 Some(name)
             }
             Step::WaitUntil(_) | Step::GiveUp(_) => None,

@@ -12,8 +12,11 @@ fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
     map
 }
 
-/// Name, percent, seconds until the reset, status, remaining: sorted by name.
-fn learned(lines: &[(&'static str, &str)]) -> Vec<(String, f64, Option<i64>, WindowStatus, Option<u64>)> {
+/// Name, percent, seconds until the reset, status, remaining.
+type Row = (String, f64, Option<i64>, WindowStatus, Option<u64>);
+
+/// What is learned, sorted by name.
+fn learned(lines: &[(&'static str, &str)]) -> Vec<Row> {
     let mut all: Vec<_> = learn(&headers(lines), now())
         .into_iter()
         .map(|(name, w)| {

@@ -15,16 +15,12 @@ pub(super) fn http_date(text: &str) -> Option<Timestamp> {
 
 /// Epoch seconds or RFC 3339.
 pub(crate) fn instant(text: &str) -> Option<Timestamp> {
-    match text.as_bytes() {
-        // An RFC 3339 date has a dash behind its year, a number has none.
-        [_, _, _, _, b'-', ..] => text.parse().ok(),
-        _ => {
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "saturates; Timestamp refuses what is out of range"
-            )]
-            let seconds = positive(text)? as i64;
-            Timestamp::from_second(seconds).ok()
-        }
+    // An RFC 3339 date has a dash behind its year, a number has none.
+    let is_date = text.as_bytes().get(4) == Some(&b'-');
+    if is_date {
+        return text.parse().ok();
     }
+    #[expect(clippy::cast_possible_truncation, reason = "saturates; Timestamp refuses what is out of range")]
+    let seconds = positive(text)? as i64;
+    Timestamp::from_second(seconds).ok()
 }

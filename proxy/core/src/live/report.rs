@@ -31,8 +31,8 @@ impl Reported {
         let due = is_transition || has_news || (is_old && !windows.is_empty());
         if due {
             self.at = Some(now);
-            for (name, window) in windows {
-                self.note(name, window);
+            for reported in windows {
+                self.note(reported);
             }
         }
         due
@@ -45,7 +45,7 @@ impl Reported {
         })
     }
 
-    fn note(&mut self, name: &Cow<'static, str>, window: &Window) {
+    fn note(&mut self, (name, window): &(Cow<'static, str>, Window)) {
         match self.windows.iter_mut().find(|(held, ..)| held == name) {
             Some((_, percent, status)) => (*percent, *status) = (window.utilization, window.status),
             None => self.windows.push((name.clone(), window.utilization, window.status)),

@@ -32,13 +32,12 @@ pub(super) fn order(candidate: &Candidate, rank: u8, place: usize, query: &Query
         Strategy::DrainSoonest => limits().and_then(|l| soonest_reset(l, query.now)).unwrap_or(u64::MAX),
         Strategy::LeastUtilized => limits().map_or(0, |limits| utilization(limits, query.now)),
     };
-    let hash = match strategy {
-        // Fills one account after the other: chance would start several windows.
-        Strategy::Session => 0,
-        _ => {
-            let key = query.request.session.map_or(query.chance, |session| session.0);
-            rendezvous(candidate.seed, key, candidate.headroom.class(query.now).weight())
-        }
+    // Strategy Session fills one account after the other: chance would start several windows.
+    let hash = if strategy == Strategy::Session {
+        0
+    } else {
+        let key = query.request.session.map_or(query.chance, |session| session.0);
+        rendezvous(candidate.seed, key, candidate.headroom.class(query.now).weight())
     };
     Order { priority: candidate.account.priority, rank, strategy: by_strategy, hash: Reverse(hash), place }
 }

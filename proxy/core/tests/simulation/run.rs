@@ -121,7 +121,8 @@ impl Simulation {
         let Some((proxy, attempts)) = self.asking.get_mut(&client) else { return };
         match self.proxies[*proxy].next(attempts, now) {
             Step::Try(choice) => {
-                let account: usize = choice.candidate.id().name()[1..].parse().unwrap();
+                let name = choice.candidate.id().name();
+                let account: usize = name[1..].parse().expect("accounts are named a0, a1, …");
                 if let Some((since, until)) = self.providers[account].refused
                     && now > since
                     && now < until
@@ -155,7 +156,7 @@ impl Simulation {
         let Some((proxy, attempts)) = self.asking.get_mut(&client) else { return };
         let from = *proxy;
         let (verdict, learned) = self.proxies[from].answer(attempts, answer, model, now);
-        self.proxies[from].live.release(ticket, now);
+        self.proxies[from].live.release(ticket);
         if let Outcome::QuotaExhausted { until, .. } = verdict.outcome {
             self.seen.refused += 1;
             self.providers[account].refused.get_or_insert((now, until));

@@ -43,7 +43,8 @@ impl Answer {
     /// The same with one more header.
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         if let Self::Response { headers, .. } = &mut self {
-            headers.append(HeaderName::try_from(name).unwrap(), HeaderValue::try_from(value).unwrap());
+            let name = HeaderName::try_from(name).expect("a header name");
+            headers.append(name, HeaderValue::try_from(value).expect("a header value"));
         }
         self
     }
