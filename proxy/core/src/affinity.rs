@@ -81,6 +81,9 @@ pub fn session_key(hints: &Hints<'_>) -> Option<SessionKey> {
     if let Some(name) = named(&spellings) {
         return Some(hash(&[hints.namespace.as_bytes(), name]));
     }
+    if let Some(name) = hints.asked.and_then(|asked| text(&asked.conversation)) {
+        return Some(hash(&[hints.namespace.as_bytes(), name.as_bytes()]));
+    }
     opening(hints)
 }
 

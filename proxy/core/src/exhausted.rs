@@ -59,6 +59,17 @@ pub(crate) struct Last<'a> {
     pub(crate) provider: &'a str,
 }
 
+/// What ended the attempts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The deadline.
+    Late,
+    /// There is nothing to try: the pool is not known (yet), or has no accounts.
+    EmptyPool,
+    /// There is nothing left to try.
+    Tried,
+}
+
 impl Cause {
     /// Stable label for metrics and logs.
     pub fn as_label(self) -> &'static str {
@@ -78,12 +89,20 @@ pub(crate) fn exhausted(
     request: &Request,
     accounts: Vec<Unavailable>,
     last: Option<Last<'_>>,
-    is_late: bool,
+    end: End,
     now: Timestamp,
 ) -> Exhausted {
-    let cause = if is_late { Cause::Deadline } else { cause(&accounts, last) };
+    let cause = match end {
+        End::Late => Cause::Deadline,
+        // A person adds an account, or the first snapshot arrives: not the fault of the model's name.
+        End::EmptyPool => Cause::Broken,
+        End::Tried => cause(&accounts, last),
+    };
     let earliest = earliest(cause, &accounts, now);
-    let message = message(request, cause, &accounts, last);
+    let message = match end {
+        End::EmptyPool => format!("Pool {} has no accounts.", request.pool),
+        End::Late | End::Tried => message(request, cause, &accounts, last),
+    };
     let relay_last = last.is_some_and(|last| last.relayable && speaks_best(last, earliest));
     Exhausted {
         cause,
@@ -91,7 +110,7 @@ pub(crate) fn exhausted(
         earliest,
         accounts,
         message,
-        relay_last: relay_last && !is_late,
+        relay_last: relay_last && end == End::Tried,
     }
 }
 

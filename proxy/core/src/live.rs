@@ -144,6 +144,8 @@ impl Live {
                 breaker.failed(sent.probe, now);
             }
             Outcome::ClientLeft => {}
+            // Nearly always there is none.
+            _ if self.breakers.is_empty() => {}
             _ => drop(self.breakers.remove(&sent.candidate.host)),
         }
     }

@@ -118,9 +118,19 @@ fn host(account: &Account) -> Arc<str> {
     }
 }
 
-/// The accounts of a snapshot, prepared.
-pub(crate) fn candidates(snapshot: &Snapshot) -> HashMap<AccountId, Arc<Candidate>> {
-    let state = |id| snapshot.states.get(id).cloned().unwrap_or_default();
-    let accounts = snapshot.accounts.iter();
-    accounts.map(|(id, account)| (id.clone(), Arc::new(Candidate::new(account, state(id))))).collect()
+/// The accounts of a snapshot, prepared; what did not change since `before` is shared with it.
+pub(crate) fn candidates(
+    snapshot: &Snapshot,
+    before: &HashMap<AccountId, Arc<Candidate>>,
+) -> HashMap<AccountId, Arc<Candidate>> {
+    let prepare = |(id, account): (&AccountId, &Arc<Account>)| {
+        let state = snapshot.states.get(id);
+        let held = before.get(id).filter(|held| {
+            let same_state = state.is_some_and(|state| Arc::ptr_eq(&held.state, state));
+            same_state && Arc::ptr_eq(&held.account, account)
+        });
+        let new = || Arc::new(Candidate::new(account, state.cloned().unwrap_or_default()));
+        (id.clone(), held.map_or_else(new, Arc::clone))
+    };
+    snapshot.accounts.iter().map(prepare).collect()
 }

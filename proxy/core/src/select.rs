@@ -17,6 +17,8 @@ use crate::pool::{Candidate, PoolView};
 use crate::retry::ABSORB;
 use order::Order;
 
+pub use eligible::available;
+
 /// Why this account was chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Why {
@@ -145,6 +147,23 @@ impl Why {
 }
 
 impl Reason {
+    /// Stable label for metrics and debugging.
+    pub fn as_label(&self) -> &'static str {
+        match self {
+            Self::NoCredential => "no_credential",
+            Self::CredentialExpired => "credential_expired",
+            Self::CredentialRejected => "credential_rejected",
+            Self::Paused => "paused",
+            Self::Blocked(_) => "blocked",
+            Self::Cooling { reason, .. } => reason.as_label(),
+            Self::Ceiling { .. } => "ceiling",
+            Self::Busy => "busy",
+            Self::Budget { .. } => "budget",
+            Self::RampingUp { .. } => "ramping_up",
+            Self::Tried => "tried",
+        }
+    }
+
     /// When it ends by itself, if it does.
     pub fn until(&self) -> Option<Timestamp> {
         match self {

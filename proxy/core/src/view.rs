@@ -27,7 +27,12 @@ pub struct View {
 impl View {
     /// Prepares a snapshot. Every namespace with accounts has a pool `default`, implicit unless defined.
     pub fn new(snapshot: Arc<Snapshot>) -> Self {
-        let candidates = pool::candidates(&snapshot);
+        Self::after(&Self::default(), snapshot)
+    }
+
+    /// The same, sharing what did not change since the view before: a push concerns few accounts.
+    pub fn after(before: &Self, snapshot: Arc<Snapshot>) -> Self {
+        let candidates = pool::candidates(&snapshot, &before.candidates);
         let resolve = |pool| Arc::new(PoolView::new(pool, |id| candidates.get(id).cloned()));
         let mut pools: HashMap<_, _> =
             snapshot.pools.iter().map(|(id, pool)| (id.clone(), resolve(Arc::clone(pool)))).collect();
@@ -91,6 +96,22 @@ mod tests {
         assert_eq!(names("llm/default"), ["llm/a", "llm/b"]);
         assert_eq!(names("other/default"), ["other/c"]);
         assert!(view.pool(&"nobody/default".parse().unwrap()).is_none());
+    }
+
+    #[test]
+    fn what_a_push_does_not_change_is_shared_with_the_view_before() {
+        let mut pushed = snapshot([account("llm/a"), account("llm/b")]);
+        for id in ["llm/a", "llm/b"] {
+            pushed.states.insert(id.parse().unwrap(), Arc::default());
+        }
+        let before = View::new(Arc::new(pushed.clone()));
+        pushed.states.insert("llm/b".parse().unwrap(), Arc::default());
+        let after = View::after(&before, Arc::new(pushed));
+        let same = |id: &str| {
+            let id = id.parse().unwrap();
+            Arc::ptr_eq(before.candidate(&id).unwrap(), after.candidate(&id).unwrap())
+        };
+        assert!(same("llm/a") && !same("llm/b"));
     }
 
     #[test]

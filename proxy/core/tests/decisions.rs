@@ -1,6 +1,7 @@
 //! The pool as a whole: select, classify, attempt and learn together, under a clock of the test's.
 
 mod properties;
+mod robustness;
 mod scenarios;
 mod simulation;
 mod support;

@@ -55,6 +55,7 @@ scenarios!(
     large_body,
     session_strategy,
     exhausted,
+    empty_pool,
 );
 
 #[test]

@@ -128,7 +128,7 @@ impl Proxy {
 
     /// Puts the changed snapshot in force.
     pub(crate) fn publish(&mut self, now: Timestamp) {
-        self.view = View::new(Arc::new(self.snapshot.clone()));
+        self.view = View::after(&self.view, Arc::new(self.snapshot.clone()));
         self.live.apply_snapshot(&self.view, now);
     }
 

@@ -22,11 +22,11 @@ impl Attempts {
     /// Decides what to do now. Call again after [`Step::WaitUntil`], and after [`Attempts::record`].
     pub fn next(&mut self, live: &mut Live, view: &View, now: Timestamp, rng: &mut impl Rng) -> Step {
         self.current = None;
-        let Some(pool) = view.pool(&self.request.pool) else { return self.give_up(Vec::new(), now) };
+        let Some(pool) = view.pool(&self.request.pool) else { return self.give_up(None, Vec::new(), now) };
         self.rules =
             Rules { attempts: pool.pool.attempts.max(1), overload_retries: pool.pool.overload_retries };
         if self.is_spent() || now >= self.request.deadline {
-            return self.give_up(self.reasons(pool, live, now), now);
+            return self.give_up(Some(pool), self.reasons(pool, live, now), now);
         }
         if let Some(until) = self.pause(now, rng) {
             return Step::WaitUntil(until);
@@ -109,19 +109,25 @@ impl Attempts {
         let recovery = reasons.iter().filter_map(|one| one.reason.until()).chain(slot).min();
         match recovery {
             Some(at) if at <= latest => self.wait(at, now),
-            _ => self.give_up(reasons, now),
+            _ => self.give_up(Some(pool), reasons, now),
         }
     }
 
-    fn give_up(&self, reasons: Vec<Unavailable>, now: Timestamp) -> Step {
+    fn give_up(&self, pool: Option<&PoolView>, reasons: Vec<Unavailable>, now: Timestamp) -> Step {
         let last = self.last.as_ref().map(|last| exhausted::Last {
             outcome: &last.outcome,
             message: &last.message,
             relayable: last.relayable,
             provider: &last.candidate.account.provider,
         });
-        let is_late = now >= self.request.deadline;
-        Step::GiveUp(exhausted::exhausted(&self.request, reasons, last, is_late, now))
+        let why = if now >= self.request.deadline {
+            exhausted::End::Late
+        } else if pool.is_none_or(|pool| pool.candidates.is_empty()) {
+            exhausted::End::EmptyPool
+        } else {
+            exhausted::End::Tried
+        };
+        Step::GiveUp(exhausted::exhausted(&self.request, reasons, last, why, now))
     }
 
     /// Why each account cannot serve, for the answer after the last attempt.
@@ -155,13 +161,12 @@ impl Attempts {
         now: Timestamp,
     ) {
         let Some(session) = self.request.session else { return };
-        if pool.pool.strategy != Strategy::SessionAffinity {
+        // An account that was forced for once does not become the conversation's.
+        if pool.pool.strategy != Strategy::SessionAffinity || self.request.forced.is_some() {
             return;
         }
         let moved = match why {
-            // An account that was forced for once does not become the conversation's.
-            Why::Forced => return,
-            Why::Session | Why::Order => false,
+            Why::Session | Why::Order | Why::Forced => false,
             Why::Moved | Why::Takeover | Why::Failover => true,
             Why::Again => {
                 let place = live.sessions.place(session, pool.pool.affinity_ttl, now);

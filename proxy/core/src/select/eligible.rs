@@ -59,8 +59,8 @@ pub(super) fn model_now<'a>(
     Err(reason)
 }
 
-/// Whether the account as a whole can serve now.
-fn available(candidate: &Candidate, live: &Live, now: Timestamp) -> Result<(), Reason> {
+/// Whether an account as a whole can serve now, whatever the model; else why not.
+pub fn available(candidate: &Candidate, live: &Live, now: Timestamp) -> Result<(), Reason> {
     lasting(candidate, now)?;
     let Some(account) = live.account(candidate.id()) else { return host(candidate, live, now) };
     let credential = candidate.account.credential.as_ref();

@@ -1,0 +1,74 @@
+//! What comes from outside is never trusted to be well-formed.
+
+use http::{HeaderMap, HeaderValue, Method};
+use penstock_proxy_core::limits::{LONGEST, SHORTEST, learn, learn_codex_event, retry_after};
+use penstock_proxy_core::route::{Providers, family_of, route};
+use proptest::prelude::*;
+
+use crate::support::start;
+
+const NAMES: [&str; 14] = [
+    "anthropic-ratelimit-unified-5h-utilization",
+    "anthropic-ratelimit-unified-5h-reset",
+    "anthropic-ratelimit-unified-5h-status",
+    "anthropic-ratelimit-unified-",
+    "anthropic-ratelimit-requests-limit",
+    "anthropic-ratelimit-requests-remaining",
+    "anthropic-fast-input-tokens-limit",
+    "x-ratelimit-limit-tokens",
+    "x-ratelimit-remaining-tokens",
+    "x-ratelimit-reset-tokens",
+    "x-codex-primary-used-percent",
+    "x-codex-primary-window-minutes",
+    "x-codex-primary-reset-after-seconds",
+    "x-codex--reset-at",
+];
+
+fn any_value() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[ -~]{0,24}",
+        "-?[0-9]{1,25}(\\.[0-9]{0,5})?(ms|s|m|h)?",
+        Just("NaN".to_owned()),
+        Just("inf".to_owned())
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_header_value_breaks_the_reading_of_limits(
+        lines in prop::collection::vec((0..NAMES.len(), any_value()), 0..20), wait in any_value(),
+    ) {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &lines {
+            headers.append(NAMES[*name], HeaderValue::try_from(value.as_str()).expect("printable"));
+        }
+        for (name, window) in learn(&headers, start()) {
+            prop_assert!(!name.is_empty() && window.utilization.is_finite() && window.utilization >= 0.0);
+        }
+        for name in ["retry-after", "retry-after-ms"] {
+            headers.insert(name, HeaderValue::try_from(wait.as_str()).expect("printable"));
+            if let Some(until) = retry_after(&headers, start()) {
+                let wait = until.duration_since(start());
+                prop_assert!(wait >= SHORTEST && wait <= LONGEST, "{wait:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_event_breaks_the_reading_of_limits(json in ".{0,60}") {
+        prop_assert!(learn_codex_event(json.as_bytes(), start()).is_empty());
+    }
+
+    #[test]
+    fn every_path_has_a_route_or_none_and_a_route_s_path_is_a_path(
+        path in "(/(v1|anthropic|openai|penstock|messages|responses|models|é|%2e|\\.\\.|)){0,6}/?", model in ".{0,20}",
+    ) {
+        let providers = Providers::new(["zai"]);
+        if let Ok(found) = route(&Method::POST, &path, None, &HeaderMap::new(), &providers) {
+            prop_assert!(found.path.is_empty() || found.path.starts_with('/'), "{}", found.path);
+            let (_, sent) = found.resolve(&model, &providers);
+            prop_assert!(model.ends_with(sent));
+        }
+        let _ = family_of(&model);
+    }
+}
