@@ -65,10 +65,10 @@ impl Live {
     }
 
     /// Gives back a slot.
-    pub fn release(&mut self, ticket: Ticket) {
+    pub fn release(&mut self, ticket: Ticket, now: Timestamp) {
         let Ticket { account, host, probe } = ticket;
         if let Some(account) = self.accounts.get_mut(&account) {
-            account.slots.release();
+            account.release(now);
         }
         // A probe that has been answered has no breaker any more, or an open one.
         if probe && let Some(breaker) = self.breakers.get_mut(&host) {

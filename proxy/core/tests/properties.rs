@@ -67,7 +67,7 @@ fn limit(proxy: &mut Proxy, name: &str, answer: &Answer, now: Timestamp) {
     let mut attempts = Attempts::new(forced);
     let Step::Try(choice) = proxy.next(&mut attempts, now) else { panic!("{name} cannot be forced") };
     proxy.answer(&mut attempts, answer, &choice.model, now);
-    proxy.live.release(choice.ticket);
+    proxy.live.release(choice.ticket, now);
 }
 
 proptest! {
@@ -107,7 +107,7 @@ proptest! {
                     prop_assert!(!limits.is_some_and(whole), "a limited account was chosen");
                     now += SignedDuration::from_millis(200);
                     proxy.answer(&mut attempts, answers.next().unwrap(), &choice.model, now);
-                    proxy.live.release(choice.ticket);
+                    proxy.live.release(choice.ticket, now);
                 }
                 Step::WaitUntil(until) => {
                     prop_assert!(until > now, "a wait into the past");
@@ -167,7 +167,7 @@ proptest! {
             tried.push(choice.candidate.account.priority);
             let answer = Answer::window_rejected("5h", SignedDuration::from_hours(1), start());
             proxy.answer(&mut attempts, &answer, &choice.model, start());
-            proxy.live.release(choice.ticket);
+            proxy.live.release(choice.ticket, start());
         }
         let mut sorted = priorities.clone();
         sorted.sort_unstable();
@@ -210,7 +210,7 @@ fn learned(
     let mut attempts = Attempts::new(forced);
     let Step::Try(choice) = proxy.next(&mut attempts, start()) else { return None };
     let (_, learned) = proxy.answer(&mut attempts, answer, &choice.model, start());
-    proxy.live.release(choice.ticket);
+    proxy.live.release(choice.ticket, start());
     learned
 }
 
@@ -256,8 +256,8 @@ fn a_fresher_lift_restores_an_account_and_an_older_answer_does_not() {
     let answer = Answer::window_rejected("5h", SignedDuration::from_hours(1), at(2));
     proxy.answer(&mut first, &answer, &refused.model, at(2));
     proxy.answer(&mut second, &Answer::ok(), &served.model, at(3));
-    proxy.live.release(refused.ticket);
-    proxy.live.release(served.ticket);
+    proxy.live.release(refused.ticket, at(3));
+    proxy.live.release(served.ticket, at(3));
     let still = proxy.first_choice(request(None, at(4)), at(4));
     assert_eq!(still, None, "an answer to a request sent before the limit was noticed lifted it");
     // The controller learned of a reset out of band.

@@ -168,7 +168,7 @@ impl Proxy {
         match self.next(&mut attempts, now) {
             Step::Try(choice) => {
                 let name = choice.candidate.id().name().to_owned();
-                self.live.release(choice.ticket);
+                self.live.release(choice.ticket, now);
                 Some(name)
             }
             Step::WaitUntil(_) | Step::GiveUp(_) => None,

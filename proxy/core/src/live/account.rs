@@ -91,6 +91,12 @@ impl LiveAccount {
         }
     }
 
+    /// A request is over; so may be the taking over.
+    pub(super) fn release(&mut self, now: Timestamp) {
+        self.slots.release();
+        self.ramp.take_if(|ramp| now.duration_since(ramp.since) >= RAMP);
+    }
+
     /// Learns from the end of an attempt. Returns what the controller is to know now.
     pub(super) fn learn(
         &mut self,

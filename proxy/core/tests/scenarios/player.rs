@@ -156,7 +156,7 @@ impl Player {
     /// The try is over: its slot is given back.
     fn let_go(&mut self) {
         if let Some((proxy, choice)) = self.proxy.as_mut().zip(self.choice.take()) {
-            proxy.live.release(choice.ticket);
+            proxy.live.release(choice.ticket, self.now);
         }
     }
 

@@ -156,7 +156,7 @@ impl Simulation {
         let Some((proxy, attempts)) = self.asking.get_mut(&client) else { return };
         let from = *proxy;
         let (verdict, learned) = self.proxies[from].answer(attempts, answer, model, now);
-        self.proxies[from].live.release(ticket);
+        self.proxies[from].live.release(ticket, now);
         if let Outcome::QuotaExhausted { until, .. } = verdict.outcome {
             self.seen.refused += 1;
             self.providers[account].refused.get_or_insert((now, until));
