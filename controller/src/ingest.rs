@@ -130,6 +130,12 @@ impl Ingest {
         self.away.borrow().is_none()
     }
 
+    /// Waits until it is so: `is_so` is given whether the database answered lately.
+    pub async fn wait_until(&self, is_so: impl Fn(bool) -> bool) {
+        // An error says that the writers are gone: then nothing will change any more.
+        let _ = self.away.clone().wait_for(|away| is_so(away.is_none())).await;
+    }
+
     /// Events waiting or being written.
     pub fn depth(&self) -> usize {
         CAPACITY.saturating_sub(self.room.available_permits())

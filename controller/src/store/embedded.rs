@@ -138,8 +138,10 @@ impl Embedded {
                 None => break,
                 Some(Ok(())) => delay = RESTART.0,
                 Some(Err(error)) => {
-                    let error: &dyn std::error::Error = &error;
-                    warn!(error, "the private Postgres did not start; trying again");
+                    warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the private Postgres did not start; trying again"
+                    );
                     if stop.run_until_cancelled(tokio::time::sleep(delay)).await.is_none() {
                         break;
                     }

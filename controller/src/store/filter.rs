@@ -183,7 +183,7 @@ fn add_status(conditions: &mut Conditions, status: StatusFilter) {
             if class >= 4 {
                 conditions.add_plain("failed");
             }
-            conditions.add("status / 100 = ?", i16::from(class));
+            conditions.add("status / 100 = ?", i32::from(class));
         }
     }
 }

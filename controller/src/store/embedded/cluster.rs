@@ -3,12 +3,14 @@
 
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io::{Read, Seek, SeekFrom};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use rustix::io::{FdFlags, fcntl_setfd};
 use sha2::{Digest, Sha256};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use super::EmbeddedError;
 use super::install::{Install, Owner, other_user};
@@ -60,6 +62,12 @@ pub(super) struct Cluster {
     socket: PathBuf,
     /// The user the server runs as, when we are root.
     owner: Option<Owner>,
+}
+
+/// A program and the open folder that it is to inherit.
+struct Program {
+    command: Command,
+    _folder: Option<File>,
 }
 
 impl Cluster {
@@ -115,17 +123,10 @@ impl Cluster {
 
     async fn initdb(&self) -> Result<(), EmbeddedError> {
         // Trust: the socket's folder lets nobody in but its owner, and root.
-        let mut command = self.command(&self.install.initdb);
-        command.arg("-D").arg(self.path_for_server());
-        command.args([
-            "--auth=trust",
-            "--encoding=UTF8",
-            "--locale=C",
-            "--username",
-            USER,
-            "--no-instructions",
-        ]);
-        let output = command.stdin(Stdio::null()).output().await;
+        let mut initdb = self.program(&self.install.initdb)?;
+        let options =
+            ["--auth=trust", "--encoding=UTF8", "--locale=C", "--no-instructions", "--username", USER];
+        let output = initdb.command.args(options).stdin(Stdio::null()).output().await;
         let output =
             output.map_err(|source| EmbeddedError::Run { program: self.install.initdb.clone(), source })?;
         if output.status.success() {
@@ -135,10 +136,10 @@ impl Cluster {
         Err(EmbeddedError::Initdb { output: String::from_utf8_lossy(&said).trim().to_owned() })
     }
 
-    /// The server's command line, complete.
-    pub(super) fn server(&self) -> Result<Command, EmbeddedError> {
-        let mut command = self.command(&self.install.postgres);
-        command.arg("-D").arg(self.path_for_server());
+    /// Starts the server; it does not answer yet.
+    pub(super) fn spawn(&self) -> Result<Child, EmbeddedError> {
+        let mut server = self.program(&self.install.postgres)?;
+        let command = &mut server.command;
         for setting in SETTINGS {
             command.args(["-c", setting]);
         }
@@ -150,7 +151,9 @@ impl Cluster {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         // Ctrl-C in a terminal goes to the whole group: the server must not hear it before we are done.
         command.process_group(0);
-        Ok(command)
+        command
+            .spawn()
+            .map_err(|source| EmbeddedError::Run { program: self.install.postgres.clone(), source })
     }
 
     /// Names our server among the machine's processes.
@@ -191,24 +194,26 @@ impl Cluster {
         OpenOptions::new().create(true).append(true).open(&self.log).map_err(file("open", &self.log))
     }
 
-    /// A program run in the data folder as the server's user.
-    fn command(&self, program: &Path) -> Command {
-        let mut command = Command::new(program);
-        command.current_dir(&self.path).env_clear().env("LC_ALL", "C").env("TZ", "UTC");
-        if let Some(Owner { uid, gid }) = self.owner {
-            command.uid(uid).gid(gid);
+    /// A program about to run on the data folder as the server's user.
+    fn program(&self, path: &Path) -> Result<Program, EmbeddedError> {
+        let mut command = Command::new(path);
+        command.current_dir("/").env_clear().env("LC_ALL", "C").env("TZ", "UTC");
+        let Some(Owner { uid, gid }) = self.owner else {
+            command.arg("-D").arg(&self.path);
+            return Ok(Program { command, _folder: None });
+        };
+        command.uid(uid).gid(gid);
+        if !cfg!(target_os = "linux") {
+            command.arg("-D").arg(&self.path);
+            return Ok(Program { command, _folder: None });
         }
-        command
-    }
-
-    /// How the server names its data folder. As another user it may not be able to walk there (`/root` is
-    /// closed to others), but we put it there, and Linux lets a process name where it is.
-    fn path_for_server(&self) -> &Path {
-        if self.owner.is_some() && cfg!(target_os = "linux") {
-            Path::new("/proc/self/cwd")
-        } else {
-            &self.path
-        }
+        // The other user may not be able to walk to the folder (`/root` is closed to others). So the folder
+        // is opened by us, handed down open, and named as Linux names what a process has open.
+        let folder = File::open(&self.path).map_err(file("open", &self.path))?;
+        let kept_open = fcntl_setfd(&folder, FdFlags::empty());
+        kept_open.map_err(|error| file("hand down", &self.path)(error.into()))?;
+        command.arg("-D").arg(format!("/proc/self/fd/{}", folder.as_raw_fd()));
+        Ok(Program { command, _folder: Some(folder) })
     }
 
     /// Makes a folder that only the server's user may enter.

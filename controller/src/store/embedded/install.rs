@@ -28,10 +28,8 @@ impl Install {
     /// The programs of `PATH`, else the newest version that Debian's folders hold.
     pub(super) fn find() -> Result<Self, EmbeddedError> {
         let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&path)
-            .chain(debian_folders())
-            .find_map(|folder| Self::in_folder(&folder))
-            .ok_or(EmbeddedError::NotInstalled)
+        let mut folders = std::env::split_paths(&path).chain(debian_folders());
+        folders.find_map(|folder| Self::in_folder(&folder)).ok_or(EmbeddedError::NotInstalled)
     }
 
     fn in_folder(folder: &Path) -> Option<Self> {

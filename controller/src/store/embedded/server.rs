@@ -27,10 +27,7 @@ pub(super) struct Server {
 impl Server {
     /// Starts a server and waits until it answers.
     pub(super) async fn start(cluster: &Cluster) -> Result<Self, EmbeddedError> {
-        let mut command = cluster.server()?;
-        let program = command.as_std().get_program().into();
-        let child = command.spawn().map_err(|source| EmbeddedError::Run { program, source })?;
-        let mut server = Self { child };
+        let mut server = Self { child: cluster.spawn()? };
         match server.answers(cluster).await {
             Ok(()) => Ok(server),
             Err(why) => {

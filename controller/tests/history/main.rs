@@ -1,0 +1,19 @@
+//! The history on a real Postgres, which the tests start themselves.
+//!
+//! | module | what it proves |
+//! |---|---|
+//! | `storing` | exactly once, whatever is replayed and whoever writes |
+//! | `sums` | the roll-ups equal a recount of the rows |
+//! | `days` | partitions and retention |
+//! | `questions` | filters, pages, statistics, analytics |
+//! | `queue` | acknowledged after the commit, refused when the database is away |
+//! | `private_postgres` | killed, left over, in use, of another version |
+//! | `support` | one Postgres for all, a database for each test, and events |
+
+mod days;
+mod private_postgres;
+mod questions;
+mod queue;
+mod storing;
+mod sums;
+mod support;
