@@ -97,7 +97,7 @@ impl ErrorFacts {
         let message = ["message", "detail", "error_description", "title"].into_iter().find_map(|key| {
             match object.get(key) {
                 Some(Value::String(message)) => tidy(message),
-                Some(value @ (Value::Array(_) | Value::Object(_))) => tidy(&value.to_string()),
+                Some(value @ Value::Array(_)) => tidy(&value.to_string()),
                 _ => None,
             }
         });

@@ -8,7 +8,8 @@ pub(crate) fn leading_type(data: &[u8]) -> Option<&[u8]> {
     let rest = rest.trim_ascii_start().strip_prefix(b":")?;
     let rest = rest.trim_ascii_start().strip_prefix(b"\"")?;
     let end = rest.iter().take(MAX_TYPE + 1).position(|byte| matches!(byte, b'"' | b'\\'))?;
-    (rest[end] == b'"').then(|| &rest[..end])
+    let (kind, rest) = rest.split_at(end);
+    (rest[0] == b'"' && kind.iter().all(u8::is_ascii_graphic)).then_some(kind)
 }
 
 /// Longest type of an event; the longest in use has 42 bytes.

@@ -1,8 +1,8 @@
 //! Reads a stream of events.
 //!
 //! Events that say nothing about usage are passed over with a look at their first bytes; the others are
-//! walked. Passing over is only a shortcut: walking would find nothing in them either, so results do not
-//! depend on where chunks are cut.
+//! walked. Passing over is only a shortcut: in well-formed events walking would find nothing either, so
+//! results do not depend on where chunks are cut.
 
 mod anthropic;
 mod chat;

@@ -235,7 +235,6 @@ impl Walker {
         self.end_scalar();
         self.keep(&[byte]);
         self.depth = self.depth.saturating_sub(1);
-        self.next = 0;
         self.end_value();
         self.closed = self.depth == 0;
     }
@@ -285,6 +284,7 @@ impl Walker {
     }
 
     fn end_value(&mut self) {
+        self.next = 0;
         if let Some(capture) = self.capture.take_if(|capture| capture.depth == self.depth)
             && !capture.overflowed
             && capture.bytes != b"null"

@@ -33,7 +33,6 @@ static KEYS: LazyLock<[Finder<'static>; 3]> = LazyLock::new(|| {
 
 #[derive(Default)]
 pub(super) struct Chat {
-    begun: bool,
     id: Option<String>,
     model: Option<String>,
     usage: Option<Usage>,
@@ -44,10 +43,11 @@ pub(super) struct Chat {
 }
 
 impl Chat {
-    /// Whether the chunk needs no walk, which only its whole line tells.
+    /// Whether the chunk needs no walk, which only its whole line tells. Chunks are walked until one names
+    /// the model.
     pub(super) fn pass(&self, line: &[u8], whole: bool) -> Option<Passed> {
-        let plain = self.begun && whole && line.trim_ascii_end().ends_with(b"}");
-        (plain && !KEYS.iter().any(|key| has_value(line, key))).then_some(Passed::Content)
+        let plain = self.model.is_some() && whole && line.trim_ascii_end().ends_with(b"}");
+        (plain && !KEYS.iter().any(|key| may_have_value(line, key))).then_some(Passed::Content)
     }
 
     pub(super) fn passed(&mut self, bytes: u64) {
@@ -64,9 +64,10 @@ impl Chat {
         if self.done {
             return;
         }
-        self.begun = true;
-        self.id = self.id.take().or_else(|| text(walker.get(ID)));
-        self.model = self.model.take().or_else(|| text(walker.get(MODEL)));
+        if self.model.is_none() {
+            self.model = text(walker.get(MODEL)).filter(|model| !model.is_empty());
+            self.id = text(walker.get(ID));
+        }
         let usage = walker.get(USAGE).or_else(|| walker.get(GROQ_USAGE)).and_then(count::openai);
         let has_usage = usage.is_some();
         self.usage = usage.or(self.usage);
@@ -112,10 +113,14 @@ fn error(text: &[u8]) -> Option<ErrorFacts> {
     (facts != ErrorFacts::default()).then_some(facts)
 }
 
-/// Whether the line has this key with another value than `null`.
-fn has_value(line: &[u8], key: &Finder<'_>) -> bool {
+/// Whether the line may have this key with another value than `null`: all but `"key":n…` and a mere string.
+fn may_have_value(line: &[u8], key: &Finder<'_>) -> bool {
     key.find_iter(line).any(|at| {
         let rest = line[at + key.needle().len()..].trim_ascii_start();
-        rest.strip_prefix(b":").is_some_and(|value| !value.trim_ascii_start().starts_with(b"n"))
+        match rest.split_first() {
+            Some((b':', value)) => !value.trim_ascii_start().starts_with(b"n"),
+            Some((b',' | b'}' | b']', _)) => false,
+            _ => true,
+        }
     })
 }

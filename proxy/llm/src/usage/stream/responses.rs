@@ -84,14 +84,18 @@ impl Responses {
         if self.is_over() {
             return;
         }
-        self.begun = true;
         let kind = text(walker.get(TYPE)).map_or_else(|| event.to_vec(), String::into_bytes);
         if kind == b"codex.rate_limits" {
             let plan = text(walker.get(PLAN));
             self.rate_limits = walker.get(RATE_LIMITS).and_then(|found| limits::parse(found, plan));
             return;
         }
-        self.passed(by_type(&kind).unwrap_or(Passed::Other), bytes);
+        let passed = by_type(&kind);
+        self.passed(passed.unwrap_or(Passed::Other), bytes);
+        if passed.is_some() && self.begun {
+            return;
+        }
+        self.begun |= passed != Some(Passed::Foreign);
         self.sequence_number = number(walker.get(SEQUENCE_NUMBER)).or(self.sequence_number);
         self.id = text(walker.get(ID)).or(self.id.take());
         self.model = text(walker.get(MODEL)).or(self.model.take());
