@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Parser;
+use penstock_crds::Provider;
 use penstock_proto::secret::Secret;
 
 mod parse;
@@ -37,7 +38,7 @@ pub struct Config {
     /// The process that started this one and whose end ends it.
     pub parent: Option<u32>,
     /// API keys found in the environment, by the provider whose SDK reads them there.
-    pub api_keys: Vec<(&'static str, Secret)>,
+    pub api_keys: Vec<(Provider, Secret)>,
 }
 
 /// How logs are written.

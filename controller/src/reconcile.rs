@@ -195,3 +195,6 @@ impl Loop {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

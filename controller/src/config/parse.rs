@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
+use penstock_crds::Provider;
 use penstock_proto::secret::Secret;
 use serde_json::Value;
 
@@ -65,8 +66,8 @@ pub(super) struct Raw {
 
 /// The keys of the environment that providers' SDKs read.
 #[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
-pub(super) fn api_keys() -> Vec<(&'static str, Secret)> {
-    [("anthropic", "ANTHROPIC_API_KEY"), ("openai", "OPENAI_API_KEY")]
+pub(super) fn api_keys() -> Vec<(Provider, Secret)> {
+    [(Provider::Anthropic, "ANTHROPIC_API_KEY"), (Provider::Openai, "OPENAI_API_KEY")]
         .into_iter()
         .filter_map(|(provider, name)| {
             let key = std::env::var(name).ok()?;
@@ -82,7 +83,7 @@ struct Check {
 }
 
 impl Raw {
-    pub(super) fn check(self, api_keys: Vec<(&'static str, Secret)>) -> Result<Config, InvalidConfig> {
+    pub(super) fn check(self, api_keys: Vec<(Provider, Secret)>) -> Result<Config, InvalidConfig> {
         let config = self.config.unwrap_or_else(|| DEFAULT_CONFIG.into());
         let mut check = Check { file: BTreeMap::new(), problems: Vec::new() };
         check.read(&config.join("penstock.yaml"));

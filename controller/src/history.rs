@@ -1,0 +1,108 @@
+//! The life of the history: tables brought to this version, events written, days made ahead and removed
+//! when they are no longer kept. While the database is away all this waits; nothing else does.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use penstock_controller_core::price::PriceTable;
+use penstock_proto::event::Event;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::ingest::{Ingester, Pricer};
+use crate::leader::{Election, Leadership};
+use crate::store::Store;
+use crate::store::day::Day;
+use crate::store::error::StoreError;
+
+/// Between looks at the days: a day that is over is removed within the hour.
+const LOOK: Duration = Duration::from_hours(1);
+/// Between tries while the database is away.
+const RETRY: Duration = Duration::from_secs(2);
+/// Sums by the hour are kept for longer than rows: a year can be compared with the one before.
+const SUMS_KEPT: SignedDuration = SignedDuration::from_hours(2 * 366 * 24);
+
+/// Writes events until `stop`, and then those that wait. Ends early only with an error that trying again
+/// cannot help.
+pub async fn run(
+    store: Store,
+    ingester: Ingester,
+    history_days: u32,
+    election: Election,
+    stop: CancellationToken,
+) -> Result<(), StoreError> {
+    if !migrate(&store, &stop).await? {
+        return Ok(());
+    }
+    tokio::select! {
+        () = ingester.run(stop) => {}
+        () = keep_days(&store, history_days, election) => {}
+    }
+    Ok(())
+}
+
+/// What an event costs, by the table in force: the model that answered counts, else the one that was sent.
+pub fn pricer(table: PriceTable) -> Pricer {
+    std::sync::Arc::new(move |event: &Event| {
+        let answered = !event.model_answered.is_empty();
+        let model = if answered { &event.model_answered } else { &event.model_sent };
+        let cost = table.cost(&event.provider, model, &event.usage)?;
+        i64::try_from(cost.0).ok()
+    })
+}
+
+/// Whether the tables are of this version; `false`: asked to stop before the database was there.
+async fn migrate(store: &Store, stop: &CancellationToken) -> Result<bool, StoreError> {
+    let mut told = false;
+    loop {
+        match store.migrate().await {
+            Ok(()) => return Ok(true),
+            Err(error) if !error.is_transient() => return Err(error),
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                if !std::mem::replace(&mut told, true) {
+                    warn!(error, "the database is away; proxies keep the history until it is back");
+                }
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(RETRY) => {}
+            () = stop.cancelled() => return Ok(false),
+        }
+    }
+}
+
+async fn keep_days(store: &Store, days: u32, election: Election) {
+    loop {
+        let now = Timestamp::now();
+        let mut result = store.prepare_days(now).await;
+        if result.is_ok()
+            && let Some(leadership) = election.leadership()
+        {
+            result = remove_old(&leadership, store, days, now).await;
+        }
+        if let Err(error) = result {
+            let error: &dyn std::error::Error = &error;
+            warn!(error, "the days of the history could not be kept in order; trying again");
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Deletes stored data, so only a leader may.
+async fn remove_old(
+    _leader: &Leadership,
+    store: &Store,
+    days: u32,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    // Today is one of the days that are kept.
+    let kept = i32::try_from(days).unwrap_or(i32::MAX).saturating_sub(1);
+    let first = Day::of(now).plus(kept.saturating_neg());
+    let sums = now.saturating_sub(SUMS_KEPT).unwrap_or(Timestamp::MIN).min(first.start());
+    let removed = store.remove_before(first, sums, now).await?;
+    if removed.partitions > 0 {
+        info!(days = removed.partitions, "days that are no longer kept were removed");
+    }
+    Ok(())
+}
