@@ -70,7 +70,7 @@ crds: ## Write the CRDs' YAML from their Rust types
 
 .PHONY: openapi
 openapi: ## Write the API's OpenAPI document and the dashboard's client from it
-	cargo run --locked --quiet -p penstock-controller -- --print-openapi > controller/openapi.json
+	cargo run --locked --quiet -p penstock-controller --bin openapi > controller/openapi.json
 	cd dashboard && npm run --silent generate
 
 .PHONY: clean

@@ -7,7 +7,11 @@ import { isUnauthorized } from "./api/client";
 
 const queries = new QueryClient({
   defaultOptions: {
-    queries: { refetchInterval: 5_000, staleTime: 2_000, retry: (count, error) => count < 2 && !isUnauthorized(error) },
+    queries: {
+      refetchInterval: 5_000,
+      staleTime: 2_000,
+      retry: (count, error) => count < 2 && !isUnauthorized(error),
+    },
   },
 });
 

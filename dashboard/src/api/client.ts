@@ -10,7 +10,7 @@ export type Account = components["schemas"]["Account"];
 export type AccountWindow = components["schemas"]["AccountWindow"];
 export type RequestRow = components["schemas"]["RequestRow"];
 export type Analytics = components["schemas"]["Analytics"];
-export type AnalyticsPoint = components["schemas"]["AnalyticsPoint"];
+export type AnalyticsPoint = components["schemas"]["Point"];
 
 /** The API answered with an error status. */
 export class ApiError extends Error {
@@ -40,7 +40,8 @@ async function data<T>(answer: Promise<{ data?: T; error?: unknown; response: Re
 
 export const api = {
   accounts: () => data(client.GET("/api/accounts")),
-  analytics: (range: "1h" | "6h" | "24h") => data(client.GET("/api/analytics", { params: { query: { range } } })),
+  analytics: (range: "1h" | "6h" | "24h") =>
+    data(client.GET("/api/analytics", { params: { query: { range } } })),
   requests: (limit: number) => data(client.GET("/api/requests", { params: { query: { limit } } })),
   pause: (id: string) => data(client.POST("/api/accounts/{id}/pause", { params: { path: { id } } })),
   resume: (id: string) => data(client.POST("/api/accounts/{id}/resume", { params: { path: { id } } })),

@@ -34,9 +34,7 @@ export function useLiveRequests(): { rows: RequestRow[]; connected: boolean } {
     return () => source.close();
   }, []);
 
-  const rows = [...(history.data?.requests ?? [])].reverse().reduce<RequestRow[]>(
-    (all, row) => (live.some((held) => held.id === row.id) ? all : [row, ...all]),
-    [],
-  );
-  return { rows: [...live, ...rows].slice(0, KEPT), connected };
+  const known = new Set(live.map((row) => row.id));
+  const older = (history.data?.requests ?? []).filter((row) => !known.has(row.id));
+  return { rows: [...live, ...older].slice(0, KEPT), connected };
 }

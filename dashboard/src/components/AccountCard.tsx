@@ -19,7 +19,10 @@ export function AccountCard({ account, now }: { account: Account; now: number })
   });
   const back = countdown(account.limitedUntil, now);
   return (
-    <article aria-label={`Account ${account.id}`} className="flex flex-col gap-3 rounded-lg border border-line p-4">
+    <article
+      aria-label={`Account ${account.id}`}
+      className="flex flex-col gap-3 rounded-lg border border-line p-4"
+    >
       <div className="flex items-start justify-between gap-2">
         <div>
           <h3 className="font-medium">{account.name}</h3>
@@ -36,7 +39,10 @@ export function AccountCard({ account, now }: { account: Account; now: number })
           {account.paused ? "Resume" : "Pause"}
         </button>
       </div>
-      <p className={`text-sm font-medium ${COLOR[account.state] ?? "text-bad"}`} title={account.message ?? undefined}>
+      <p
+        className={`text-sm font-medium ${COLOR[account.state] ?? "text-bad"}`}
+        title={account.message ?? undefined}
+      >
         <span aria-hidden="true">● </span>
         {account.state}
         {account.state !== "Available" && account.reason && (

@@ -1,7 +1,18 @@
 import type { RequestRow } from "../api/client";
 import { count, dollars, duration } from "../format";
 
-const HEAD = ["Time", "Path", "Model", "Account", "Status", "Tries", "Tokens in / out", "Cost", "First byte", "Total"];
+const HEAD = [
+  "Time",
+  "Path",
+  "Model",
+  "Account",
+  "Status",
+  "Tries",
+  "Tokens in / out",
+  "Cost",
+  "First byte",
+  "Total",
+];
 
 function status(row: RequestRow): { text: string; color: string } {
   if (row.ending !== "complete") {
@@ -36,7 +47,9 @@ function Row({ row }: { row: RequestRow }) {
 /** The newest requests, newest first. */
 export function RequestsTable({ rows }: { rows: RequestRow[] }) {
   if (rows.length === 0) {
-    return <p className="p-4 text-muted">No requests yet. Point a client at the proxy and they appear here.</p>;
+    return (
+      <p className="p-4 text-muted">No requests yet. Point a client at the proxy and they appear here.</p>
+    );
   }
   return (
     <div className="max-h-[28rem] overflow-auto">

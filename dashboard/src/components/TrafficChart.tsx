@@ -10,7 +10,11 @@ function color(name: string): string {
 }
 
 function options(width: number): uPlot.Options {
-  const axis = { stroke: color("--muted"), grid: { stroke: color("--line"), width: 1 }, ticks: { show: false } };
+  const axis = {
+    stroke: color("--muted"),
+    grid: { stroke: color("--line"), width: 1 },
+    ticks: { show: false },
+  };
   return {
     width,
     height: HEIGHT,
@@ -19,7 +23,13 @@ function options(width: number): uPlot.Options {
     scales: { y: { range: (_plot, _min, max) => [0, Math.max(5, max * 1.1)] } },
     series: [
       {},
-      { label: "requests", stroke: color("--accent"), width: 2, fill: `${color("--accent")}22`, points: { show: false } },
+      {
+        label: "requests",
+        stroke: color("--accent"),
+        width: 2,
+        fill: `${color("--accent")}22`,
+        points: { show: false },
+      },
       { label: "errors", stroke: color("--bad"), width: 2, points: { show: false } },
     ],
   };
@@ -54,5 +64,7 @@ export function TrafficChart({ points }: { points: AnalyticsPoint[] }) {
 
   useEffect(() => plot.current?.setData(columns(points)), [points]);
 
-  return <div ref={box} role="img" aria-label="Requests and errors over time" className="w-full overflow-hidden" />;
+  return (
+    <div ref={box} role="img" aria-label="Requests and errors over time" className="w-full overflow-hidden" />
+  );
 }

@@ -7,7 +7,12 @@ const NEARLY_FULL = 80;
 /** How full one limit window is, and when it starts anew. */
 export function WindowBar({ window, now }: { window: AccountWindow; now: number }) {
   const percent = Math.max(0, window.utilization);
-  const color = percent >= 100 || window.status === "rejected" ? "bg-bad" : percent >= NEARLY_FULL ? "bg-warn" : "bg-accent";
+  const color =
+    percent >= 100 || window.status === "rejected"
+      ? "bg-bad"
+      : percent >= NEARLY_FULL
+        ? "bg-warn"
+        : "bg-accent";
   const resets = countdown(window.resetsAt, now);
   return (
     <div className="text-xs">

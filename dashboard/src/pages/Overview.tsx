@@ -42,8 +42,8 @@ export function Overview({ accounts }: { accounts: Account[] | undefined }) {
       <Panel title="Accounts" aside={accounts ? `${usable} of ${accounts.length} available` : "…"}>
         {accounts?.length === 0 && (
           <p className="p-4 text-muted">
-            No accounts yet. Add one with <code>penstock accounts add</code>, or put a ProviderAccount into the
-            configuration folder.
+            No accounts yet. Add one with <code>penstock accounts add</code>, or put a ProviderAccount into
+            the configuration folder.
           </p>
         )}
         <div className="grid gap-3 p-4 md:grid-cols-2 lg:grid-cols-3">

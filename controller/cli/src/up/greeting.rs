@@ -14,6 +14,13 @@ struct LoginLink {
     path: String,
 }
 
+#[derive(Deserialize)]
+struct Problem {
+    file: String,
+    line: Option<u64>,
+    message: String,
+}
+
 /// Prints it. The dashboard link works once.
 pub(crate) async fn print(
     settings: &Settings,
@@ -38,6 +45,10 @@ pub(crate) async fn print(
         println!("{}", no_accounts());
     } else {
         println!("{}\n", accounts::overview(&accounts));
+    }
+    for problem in api.get::<Vec<Problem>>("/api/problems").await.unwrap_or_default() {
+        let line = problem.line.map_or_else(String::new, |line| format!(":{line}"));
+        println!("  not in force: {}{line}: {}\n", problem.file, problem.message);
     }
     println!("Point your clients at it:\n");
     for (client, line) in lines_to_paste(&format!("http://{proxy_at}")) {

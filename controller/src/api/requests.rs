@@ -1,0 +1,171 @@
+//! The history of requests: pages, one row, and live.
+
+use std::convert::Infallible;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
+use futures_util::{Stream, StreamExt, stream};
+use jiff::Timestamp;
+use penstock_proto::event::Ending;
+use serde::{Deserialize, Serialize};
+use tokio_stream::wrappers::BroadcastStream;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::error::{ApiError, ErrorBody};
+use super::{ApiState, list};
+use crate::store::filter::{RequestFilter, StatusFilter};
+use crate::store::queries::{Cursor, DEFAULT_PAGE, MAX_PAGE, RequestPage};
+use crate::store::row::RequestRow;
+
+/// Narrows the history. Lists are separated by commas.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct RequestQuery {
+    /// Rows of a page, 1–1000.
+    #[param(default = 50, minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+    /// `nextCursor` of the page before.
+    cursor: Option<String>,
+    /// Received at this instant or later, RFC 3339.
+    from: Option<Timestamp>,
+    /// Received before this instant, RFC 3339.
+    to: Option<Timestamp>,
+    /// Accounts, `namespace/name`; without a namespace `default` is meant.
+    account: Option<String>,
+    /// Providers.
+    provider: Option<String>,
+    /// Models as asked, sent or answered.
+    model: Option<String>,
+    /// `success`, `error`, a code (`429`) or a class (`5xx`).
+    status: Option<String>,
+    /// `complete`, `truncated`, `error` or `client_left`.
+    ending: Option<String>,
+    /// The caller's namespace.
+    namespace: Option<String>,
+    /// The caller's `ServiceAccount`.
+    service_account: Option<String>,
+    /// Name of the caller's client key.
+    key: Option<String>,
+    /// Hash of the affinity key.
+    session: Option<String>,
+    /// An id, the beginning of one (8 hex digits or more), or part of the path.
+    q: Option<String>,
+}
+
+impl RequestQuery {
+    fn filter(&self) -> Result<RequestFilter, ApiError> {
+        Ok(RequestFilter {
+            from: self.from,
+            to: self.to,
+            accounts: accounts(self.account.as_deref()),
+            providers: list(self.provider.as_deref()),
+            models: list(self.model.as_deref()),
+            status: self.status.as_deref().map(status).transpose()?,
+            ending: self.ending.as_deref().map(ending).transpose()?,
+            namespace: self.namespace.clone(),
+            service_account: self.service_account.clone(),
+            key: self.key.clone(),
+            session: self.session.clone(),
+            search: self.q.clone(),
+        })
+    }
+}
+
+/// Accounts of a list; those without a namespace are in `default`.
+pub(super) fn accounts(names: Option<&str>) -> Vec<String> {
+    let qualify = |name: String| if name.contains('/') { name } else { format!("default/{name}") };
+    list(names).into_iter().map(qualify).collect()
+}
+
+/// Reads a status filter.
+pub(super) fn status(text: &str) -> Result<StatusFilter, ApiError> {
+    StatusFilter::parse(text).ok_or_else(|| {
+        ApiError::BadRequest(format!(
+            "status {text:?}: use success, error, a code like 429 or a class like 5xx"
+        ))
+    })
+}
+
+fn ending(text: &str) -> Result<Ending, ApiError> {
+    [Ending::Complete, Ending::Truncated, Ending::Error, Ending::ClientLeft]
+        .into_iter()
+        .find(|ending| ending.as_label() == text)
+        .ok_or_else(|| {
+            ApiError::BadRequest(format!("ending {text:?}: use complete, truncated, error or client_left"))
+        })
+}
+
+/// List requests, newest first.
+#[utoipa::path(get, path = "/api/requests", operation_id = "listRequests", tag = "requests", params(RequestQuery), responses(
+    (status = 200, body = RequestPage), (status = 400, body = ErrorBody),
+    (status = 401, body = ErrorBody), (status = 503, body = ErrorBody)))]
+pub(super) async fn list_requests(
+    State(state): State<ApiState>,
+    Query(query): Query<RequestQuery>,
+) -> Result<Json<RequestPage>, ApiError> {
+    let limit = query.limit.unwrap_or(DEFAULT_PAGE);
+    if !(1..=MAX_PAGE).contains(&limit) {
+        return Err(ApiError::BadRequest(format!("limit {limit}: 1 to {MAX_PAGE}")));
+    }
+    let cursor =
+        match &query.cursor {
+            Some(text) => Some(Cursor::decode(text).ok_or_else(|| {
+                ApiError::BadRequest("cursor: not a nextCursor of an earlier page".to_owned())
+            })?),
+            None => None,
+        };
+    Ok(Json(state.store.requests(&query.filter()?, cursor, limit).await?))
+}
+
+/// Show one request.
+#[utoipa::path(get, path = "/api/requests/{id}", operation_id = "getRequest", tag = "requests",
+    params(("id" = Uuid, Path, description = "As answered in `x-penstock-request-id`")), responses(
+    (status = 200, body = RequestRow), (status = 401, body = ErrorBody),
+    (status = 404, body = ErrorBody), (status = 503, body = ErrorBody)))]
+pub(super) async fn get_request(
+    State(state): State<ApiState>,
+    Path(id): Path<Uuid>,
+) -> Result<Json<RequestRow>, ApiError> {
+    let row = state.store.request(id).await?;
+    row.map(Json).ok_or_else(|| ApiError::NotFound(format!("no request with id {id} in the history")))
+}
+
+/// One message of the live stream.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(tag = "type", rename_all = "camelCase")]
+pub(super) enum LiveMessage {
+    /// A request ended and is stored.
+    Summary {
+        /// Its row.
+        payload: Box<RequestRow>,
+    },
+    /// The reader was too slow and this many rows were left out; they are in the history.
+    Missed {
+        /// How many.
+        count: u64,
+    },
+}
+
+/// Follow requests as they end (server-sent events).
+///
+/// Begins with `event: connected`; then each `data:` line is a message.
+#[utoipa::path(get, path = "/api/requests/stream", operation_id = "followRequests", tag = "requests", responses(
+    (status = 200, body = LiveMessage, content_type = "text/event-stream"), (status = 401, body = ErrorBody)))]
+pub(super) async fn stream_requests(
+    State(state): State<ApiState>,
+) -> Sse<impl Stream<Item = Result<SseEvent, Infallible>>> {
+    let connected = stream::iter([Ok(SseEvent::default().event("connected").data("ok"))]);
+    let rows = BroadcastStream::new(state.ingest.live()).filter_map(|row| async move {
+        let message = match row {
+            Ok(row) => LiveMessage::Summary { payload: Box::new(RequestRow::clone(&row)) },
+            Err(tokio_stream::wrappers::errors::BroadcastStreamRecvError::Lagged(count)) => {
+                LiveMessage::Missed { count }
+            }
+        };
+        SseEvent::default().json_data(message).ok().map(Ok)
+    });
+    Sse::new(connected.chain(rows)).keep_alive(KeepAlive::default())
+}

@@ -1,0 +1,259 @@
+//! What the controller itself is and knows: health, proxies, settings, strategies, models.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use jiff::Timestamp;
+use penstock_controller_core::Plan;
+use penstock_controller_core::world::Objects;
+use penstock_crds::account::status::State as AccountState;
+use penstock_proto::ids::AccountId;
+use penstock_proto::resource::Resource;
+use penstock_proto::snapshot::Strategy;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::error::ErrorBody;
+use crate::cluster::{Cluster, Problem};
+use crate::grpc::Registry;
+use crate::grpc::registry::ConnectedProxy;
+use crate::ingest::Ingest;
+use crate::reconcile::Reconciler;
+use crate::store::Store;
+
+/// What the endpoints need. Cheap to clone.
+#[derive(Clone)]
+pub struct ApiState {
+    /// The history.
+    pub store: Store,
+    /// Rows as they are stored.
+    pub ingest: Ingest,
+    /// The decisions about them.
+    pub reconciler: Reconciler,
+    /// Where changes are written.
+    pub cluster: Cluster,
+    /// Who is connected.
+    pub proxies: Registry,
+    /// Shown as they are.
+    pub settings: Arc<Settings>,
+}
+
+/// The settings in force, without secrets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Settings {
+    /// Of this program.
+    pub version: String,
+    /// Address of this API.
+    pub api_listen: String,
+    /// Where proxies connect.
+    pub grpc_listen: String,
+    /// Where the objects come from: a folder, or `kubernetes`.
+    pub objects: String,
+    /// `embedded`, or `external` for a database of yours.
+    pub database: String,
+    /// For how many days each request is kept.
+    pub history_days: u32,
+}
+
+/// The objects and the decisions about them, at one time.
+pub(super) struct Look {
+    pub(super) objects: Arc<Objects>,
+    pub(super) plan: Arc<Plan>,
+}
+
+impl ApiState {
+    pub(super) fn view(&self) -> Look {
+        Look {
+            objects: Arc::clone(&self.cluster.objects().borrow()),
+            plan: Arc::clone(&self.reconciler.plan().borrow()),
+        }
+    }
+
+    pub(super) async fn forget_limits(&self, account: AccountId) {
+        self.reconciler.forget_limits(account).await;
+    }
+}
+
+/// How the controller is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Health {
+    /// `ok`, or `degraded` while the history cannot be stored.
+    status: String,
+    /// Accounts there are.
+    accounts: usize,
+    /// Those that can serve now.
+    available_accounts: usize,
+    /// Proxies that are connected.
+    proxies: usize,
+    /// Whether Postgres answers. The proxies keep the history while it does not.
+    storing: bool,
+    /// Events waiting to be stored.
+    ingest_depth: usize,
+    /// Now.
+    timestamp: Timestamp,
+    /// Of this program.
+    version: String,
+}
+
+/// How the controller is. Needs no login, and names nothing.
+#[utoipa::path(get, path = "/health", operation_id = "getHealth", tag = "system", security(()), responses((status = 200, body = Health)))]
+pub(super) async fn health(State(state): State<ApiState>) -> (StatusCode, Json<Health>) {
+    let plan = Arc::clone(&state.reconciler.plan().borrow());
+    let is_available = |status: &penstock_crds::account::ProviderAccountStatus| {
+        status.state == Some(AccountState::Available)
+    };
+    let storing = state.ingest.is_storing();
+    let health = Health {
+        status: if storing { "ok" } else { "degraded" }.to_owned(),
+        accounts: plan.accounts.len(),
+        available_accounts: plan.accounts.values().filter(|status| is_available(status)).count(),
+        proxies: state.proxies.count(),
+        storing,
+        ingest_depth: state.ingest.depth(),
+        timestamp: Timestamp::now(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    (StatusCode::OK, Json(health))
+}
+
+/// A connected proxy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Proxy {
+    /// Unique per process start.
+    id: String,
+    /// Of its program.
+    version: String,
+    /// Its namespace.
+    namespace: String,
+    /// Its pod.
+    pod: String,
+    /// `sidecar`, `gateway` or `standalone`.
+    role: String,
+    /// Since when.
+    connected_at: Timestamp,
+    /// Version of the view it was last sent.
+    sent_version: String,
+    /// Version of the view it last confirmed.
+    held_version: String,
+    /// From the last push to its answer, microseconds.
+    lag_us: Option<i64>,
+    /// What it refused, and why.
+    refusals: BTreeMap<String, String>,
+}
+
+impl Proxy {
+    fn of(connected: ConnectedProxy) -> Self {
+        let ConnectedProxy {
+            identity,
+            connected_at,
+            sent_version,
+            held_version,
+            lag,
+            waiting_since: _,
+            refusals,
+        } = connected;
+        Self {
+            id: identity.id,
+            version: identity.version,
+            namespace: identity.namespace,
+            pod: identity.pod,
+            role: identity.role,
+            connected_at,
+            sent_version,
+            held_version,
+            lag_us: lag.and_then(|lag| i64::try_from(lag.as_micros()).ok()),
+            refusals: refusals.into_iter().map(|refused| (refused.key.name, refused.reason)).collect(),
+        }
+    }
+}
+
+/// List the proxies that are connected.
+#[utoipa::path(get, path = "/api/proxies", operation_id = "listProxies", tag = "system", responses(
+    (status = 200, body = Vec<Proxy>), (status = 401, body = ErrorBody)))]
+pub(super) async fn proxies(State(state): State<ApiState>) -> Json<Vec<Proxy>> {
+    Json(state.proxies.list().into_iter().map(Proxy::of).collect())
+}
+
+/// Show the settings in force, without secrets.
+#[utoipa::path(get, path = "/api/config", operation_id = "getConfig", tag = "system", responses(
+    (status = 200, body = Settings), (status = 401, body = ErrorBody)))]
+pub(super) async fn config(State(state): State<ApiState>) -> Json<Settings> {
+    Json(Settings::clone(&state.settings))
+}
+
+/// List the strategies a pool may have.
+#[utoipa::path(get, path = "/api/strategies", operation_id = "listStrategies", tag = "system", responses(
+    (status = 200, body = Vec<String>), (status = 401, body = ErrorBody)))]
+pub(super) async fn strategies() -> Json<Vec<String>> {
+    let all = [Strategy::SessionAffinity, Strategy::Session, Strategy::DrainSoonest, Strategy::LeastUtilized];
+    Json(all.map(|strategy| strategy.as_label().to_owned()).to_vec())
+}
+
+/// Something in the manifests that is not in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) struct ManifestProblem {
+    /// The file, by its name in the folder.
+    file: String,
+    /// Counted from 1; `null` = it is about the whole file.
+    line: Option<u64>,
+    /// What is wrong and what to do.
+    message: String,
+}
+
+/// List what is not in force of the manifests, and why.
+#[utoipa::path(get, path = "/api/problems", operation_id = "listProblems", tag = "system", responses(
+    (status = 200, body = Vec<ManifestProblem>), (status = 401, body = ErrorBody)))]
+pub(super) async fn problems(State(state): State<ApiState>) -> Json<Vec<ManifestProblem>> {
+    let problems = Arc::clone(&state.cluster.problems().borrow());
+    let shown = problems.iter().map(|Problem { file, line, message }| ManifestProblem {
+        file: file.clone(),
+        line: *line,
+        message: message.clone(),
+    });
+    Json(shown.collect())
+}
+
+/// Which models the accounts name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ModelRules {
+    /// `namespace/name` of the account.
+    account: String,
+    /// Its provider.
+    provider: String,
+    /// Globs of the models it serves; empty = all.
+    allow: Vec<String>,
+    /// What is asked of it instead, by glob of the model asked for.
+    map: BTreeMap<String, Vec<String>>,
+}
+
+/// Show which models each account serves, and under which names.
+#[utoipa::path(get, path = "/api/models", operation_id = "listModels", tag = "system", responses(
+    (status = 200, body = Vec<ModelRules>), (status = 401, body = ErrorBody)))]
+pub(super) async fn models(State(state): State<ApiState>) -> Json<Vec<ModelRules>> {
+    let plan = state.view().plan;
+    let accounts = plan.resources.values().filter_map(|versioned| match &versioned.resource {
+        Resource::Account(account) => Some(account),
+        _ => None,
+    });
+    Json(
+        accounts
+            .map(|account| ModelRules {
+                account: account.id.as_str().to_owned(),
+                provider: account.provider.clone(),
+                allow: account.allow_models.clone(),
+                map: account
+                    .model_map
+                    .iter()
+                    .map(|entry| (entry.glob.clone(), entry.models.clone()))
+                    .collect(),
+            })
+            .collect(),
+    )
+}
