@@ -6,7 +6,20 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::Parser;
 use jiff::SignedDuration;
 
-use crate::limits::{LimitSpec, Quota, WindowLengths};
+use crate::{
+    faults::{FaultKind, Rule},
+    limits::{LimitSpec, Quota, WindowLengths},
+};
+
+/// How long the demo's 5-hour window lasts: long enough to see it fill, short enough to see it reset.
+const DEMO_FIVE_HOUR: Duration = Duration::from_secs(180);
+/// The demo's 7-day window.
+const DEMO_SEVEN_DAY: Duration = Duration::from_secs(1_800);
+/// Requests in a demo's 5-hour window: two of three accounts that share 20 requests a minute each fill it.
+const DEMO_REQUESTS: u64 = 40;
+/// How often the demo's provider fails.
+const DEMO_FAILURES: [(FaultKind, f64); 3] =
+    [(FaultKind::Overloaded, 0.02), (FaultKind::ServerError, 0.01), (FaultKind::OverloadedEvent, 0.01)];
 
 const TEACH: &str = "\
 POINT A CLIENT AT IT
@@ -111,6 +124,13 @@ pub struct Config {
     #[arg(long, value_name = "TIME", default_value = "168h", value_parser = duration)]
     pub seven_day: Duration,
 
+    /// Small short windows, an answer's usual pace, and now and then a failure, where nothing else is said
+    #[arg(long)]
+    pub demo: bool,
+    /// The process whose end ends this one
+    #[arg(long, value_name = "PID", env = "PENSTOCK_PARENT", hide = true)]
+    pub parent: Option<u32>,
+
     /// Requests kept in the journal, the oldest leave first
     #[arg(long, value_name = "N", default_value_t = 100_000)]
     pub journal_requests: usize,
@@ -130,6 +150,31 @@ impl Default for Config {
 }
 
 impl Config {
+    /// With what `--demo` fills in.
+    #[must_use]
+    pub fn settled(self) -> Self {
+        if !self.demo {
+            return self;
+        }
+        let usual = Self::default();
+        let or = |given: Duration, usual: Duration, demo: Duration| if given == usual { demo } else { given };
+        Self {
+            five_hour: or(self.five_hour, usual.five_hour, DEMO_FIVE_HOUR),
+            seven_day: or(self.seven_day, usual.seven_day, DEMO_SEVEN_DAY),
+            first_byte_delay: or(self.first_byte_delay, usual.first_byte_delay, Duration::from_millis(250)),
+            event_delay: or(self.event_delay, usual.event_delay, Duration::from_millis(20)),
+            five_hour_requests: self.five_hour_requests.or(Some(DEMO_REQUESTS)),
+            seven_day_requests: self.seven_day_requests.or(Some(20 * DEMO_REQUESTS)),
+            ..self
+        }
+    }
+
+    /// The faults in force from the start.
+    pub fn faults(&self) -> Vec<Rule> {
+        let rule = |(kind, probability)| Rule { probability, ..Rule::new(kind) };
+        if self.demo { DEMO_FAILURES.map(rule).into() } else { Vec::new() }
+    }
+
     /// The limits of accounts that have none of their own.
     pub fn limits(&self) -> LimitSpec {
         let quota = |requests, tokens| Some(Quota { requests, tokens }).filter(|quota| !quota.is_endless());
@@ -165,6 +210,13 @@ mod tests {
         assert_eq!(duration("5h"), Ok(Duration::from_secs(18_000)));
         assert!(duration("-1s").is_err());
         assert!(duration("soon").is_err());
+    }
+
+    #[test]
+    fn a_demo_fills_in_what_is_not_given() {
+        let demo = Config { demo: true, five_hour_requests: Some(7), ..Config::default() }.settled();
+        assert_eq!((demo.five_hour, demo.five_hour_requests), (DEMO_FIVE_HOUR, Some(7)));
+        assert_eq!((demo.faults().len(), Config::default().settled().faults().len()), (3, 0));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The program: reads the flags, starts the simulator, says where it listens, and serves until stopped.
 
-use std::io::Write;
+use std::{io::Write, time::Duration};
 
 use anyhow::Context;
 use clap::Parser;
@@ -22,11 +22,21 @@ fn main() -> anyhow::Result<()> {
 
 async fn run(config: Config) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("no signals")?;
+    let parent = config.parent;
     let simulator = Simulator::start(config).await?;
     announce(&simulator)?;
     tokio::select! {
         asked = tokio::signal::ctrl_c() => asked.context("no signals"),
         _ = terminate.recv() => Ok(()),
+        () = parent_gone(parent) => Ok(()),
+    }
+}
+
+/// Waits until the process that started this one has gone, however it went: nobody would stop us.
+async fn parent_gone(parent: Option<u32>) {
+    let Some(parent) = parent else { return std::future::pending().await };
+    while std::os::unix::process::parent_id() == parent {
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 

@@ -69,10 +69,14 @@ pub enum StartError {
 impl Simulator {
     /// Starts it on the current runtime.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        let config = config.settled();
         let own = own_accounts(&config)?;
         let listener = bind(config.listen).await?;
         let listen = local_address(&listener, config.listen)?;
         let state = Arc::new(State::new(&config, own.clone()));
+        for rule in config.faults() {
+            state.fault(rule);
+        }
         let router = control::router(Arc::clone(&state));
         let stop = CancellationToken::new();
 
