@@ -158,8 +158,10 @@ fn earliest(cause: Cause, accounts: &[Unavailable], now: Timestamp) -> Option<Ti
     let known = reasons().filter_map(Reason::until).chain(busy).min();
     match cause {
         Cause::NoAccount | Cause::Deadline => None,
+        // A failure has no end that could be known; another account's limit is not it.
+        Cause::ServerFault => soon,
         // Nothing was said of limits: what a client that backs off would wait at least.
-        Cause::Limited | Cause::ServerFault | Cause::Overloaded => known.or(soon),
+        Cause::Limited | Cause::Overloaded => known.or(soon),
         Cause::Broken => known,
     }
 }

@@ -54,6 +54,8 @@ scenarios!(
     forced_account,
     large_body,
     session_strategy,
+    drain_soonest,
+    least_utilized,
     exhausted,
     empty_pool,
 );
