@@ -1,13 +1,13 @@
 //! Streams on their way: what is passed on, what is held back, and how they end.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use penstock_proto::event::Ending;
 use penstock_proto::usage::UsageSource;
 use tokio::io::AsyncReadExt;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 
 use crate::support::*;
 
@@ -162,42 +162,16 @@ async fn a_client_that_leaves_while_it_sends_is_recorded() {
 
 #[tokio::test]
 async fn a_slow_reader_slows_its_provider() {
-    const PIECE: usize = 64 << 10;
-    let sent = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&sent);
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let mut serving = tokio::task::JoinSet::new();
-    serving.spawn(async move {
-        use tokio::io::AsyncWriteExt;
-        let (mut stream, _) = loop {
-            let (mut stream, peer) = listener.accept().await.unwrap();
-            let mut request = vec![0; 4096];
-            // A connection opened ahead of requests says nothing.
-            if stream.read(&mut request).await.unwrap_or(0) > 0 {
-                break (stream, peer);
-            }
-        };
-        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
-        stream.write_all([head, START, TEXT].concat().as_bytes()).await.unwrap();
-        let comment = [b":".repeat(PIECE - 1), b"\n".to_vec()].concat();
-        while stream.write_all(&comment).await.is_ok() {
-            counted.fetch_add(PIECE, Ordering::Relaxed);
-        }
-    });
-    let provider = Provider::always(|| json(200, MESSAGE)).await;
-    let mut slow = account("a", &provider, 0);
-    slow.base_url = format!("http://{address}");
-    let proxy = Proxy::start_with(vec![slow.clone()], pool(&[slow]), |_| {}).await;
+    let (count, mut counted) = watch::channel(0);
+    let flood = move |_: &Seen| vec![chunked(), chunk(START), chunk(TEXT), Do::Flood(count.clone())];
+    let provider = Provider::start(flood).await;
+    let proxy = Proxy::start(vec![account("a", &provider, 0)]).await;
     let mut client = proxy.client().await;
     client.write(post("/v1/messages", "", ASK_STREAM)).await;
     client.read_until("text_delta").await;
     // The provider is stuck once it has sent nothing for a while; only kernel buffers were filled.
-    let mut before = usize::MAX;
-    while before != sent.load(Ordering::Relaxed) {
-        before = sent.load(Ordering::Relaxed);
-        let _ = tokio::time::timeout(Duration::from_millis(200), serving.join_next()).await;
-    }
+    while timeout(Duration::from_millis(300), counted.changed()).await.is_ok() {}
+    let before = *counted.borrow();
     assert!(before < 32 << 20, "{before} bytes were taken for a client that reads nothing");
     client.buffer.clear();
     let mut read = 0;

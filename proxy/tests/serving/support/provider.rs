@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 /// Listens, and answers every request as its script says.
@@ -33,9 +33,14 @@ pub(crate) enum Do {
     Wait(Arc<Notify>),
     /// Until the proxy closes the connection.
     WaitForClose,
+    /// Chunks of comments, without end; counts the bytes that were taken.
+    Flood(watch::Sender<usize>),
     Close,
     Reset,
 }
+
+/// Bytes of one chunk of [`Do::Flood`].
+const FLOOD: usize = 64 << 10;
 
 type Script = dyn Fn(&Seen) -> Vec<Do> + Send + Sync;
 
@@ -99,6 +104,14 @@ async fn serve(mut stream: TcpStream, script: Arc<Script>, report: mpsc::Unbound
                     // The end of the stream or a reset: both are a close.
                     let mut byte = [0];
                     let _ = stream.read(&mut byte).await;
+                    let _ = left.send(());
+                    return;
+                }
+                Do::Flood(taken) => {
+                    let comment = format!("{FLOOD:x}\r\n:{}\n\r\n", "x".repeat(FLOOD - 2));
+                    while stream.write_all(comment.as_bytes()).await.is_ok() {
+                        taken.send_modify(|taken| *taken += comment.len());
+                    }
                     let _ = left.send(());
                     return;
                 }
