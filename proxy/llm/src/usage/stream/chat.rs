@@ -72,12 +72,11 @@ impl Chat {
         let has_usage = usage.is_some();
         self.usage = usage.or(self.usage);
         self.finished |= text(walker.get(FINISH_REASON)).is_some_and(|reason| !reason.is_empty());
-        if self.error.is_none() {
-            self.error = walker.get(ERROR).and_then(error);
-        }
-        if !has_usage && self.error.is_none() {
+        let error = walker.get(ERROR).and_then(error);
+        if !has_usage && error.is_none() {
             self.passed(bytes);
         }
+        self.error = self.error.take().or(error);
     }
 
     pub(super) fn reading(&self) -> Reading {
