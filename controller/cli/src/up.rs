@@ -32,6 +32,9 @@ const CONTROLLER_STOP: Duration = Duration::from_secs(20);
 /// The simulator has nothing to keep.
 const SIMULATOR_STOP: Duration = Duration::from_secs(2);
 
+/// What a person at a terminal wants to see: what goes wrong, and accounts that come and go.
+const DEFAULT_LOG: &str = "warn,penstock_controller::apply=info";
+
 /// Run controller and proxy on this machine, without a cluster.
 ///
 /// Objects are the same manifests as in a cluster, read from the --config folder and watched.
@@ -47,6 +50,9 @@ pub(crate) struct UpArgs {
     /// keeps to folders of its own and does not touch your accounts.
     #[arg(long)]
     demo: bool,
+    /// Which logs are shown: a level (warn, info, debug), or levels by module
+    #[arg(long, value_name = "LEVELS", env = "PENSTOCK_LOG", default_value = DEFAULT_LOG)]
+    log: String,
     /// With --demo: leave out the made-up traffic
     #[arg(long, requires = "demo")]
     no_traffic: bool,
@@ -60,6 +66,7 @@ struct Programs {
 pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
     let settings = settings(&args)?;
     prepare_folders(&settings)?;
+    let _lock = lock(&settings.data)?;
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(wait_for_signal(stop.clone()));
@@ -98,8 +105,9 @@ async fn start_and_greet(
         let simulator = programs.start(demo::simulator_spec()?, SIMULATOR_STOP).await?;
         demo::write_manifest(&settings.config, simulator.address("listen")?)?;
     }
-    let controller = programs.start(controller_spec(settings)?, CONTROLLER_STOP).await?;
-    let proxy = programs.start(proxy_spec(settings, controller.address("grpc")?)?, PROXY_STOP).await?;
+    let controller = programs.start(controller_spec(settings, &args.log)?, CONTROLLER_STOP).await?;
+    let proxy =
+        programs.start(proxy_spec(settings, controller.address("grpc")?, &args.log)?, PROXY_STOP).await?;
 
     let token =
         std::fs::read_to_string(settings.data.join("admin-token")).context("reading the admin token")?;
@@ -160,12 +168,28 @@ fn prepare_folders(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn controller_spec(settings: &Settings) -> anyhow::Result<Spec> {
+/// Keeps a second `penstock up` away from the same data: held until this process ends, however it ends.
+fn lock(data: &Path) -> anyhow::Result<std::fs::File> {
+    let path = data.join("lock");
+    let file = std::fs::File::create(&path).with_context(|| format!("creating {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            anyhow::bail!("another penstock up is running on {}; stop it, or give --data", data.display())
+        }
+        Err(std::fs::TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("locking {}", path.display()))
+        }
+    }
+}
+
+fn controller_spec(settings: &Settings, log: &str) -> anyhow::Result<Spec> {
     let mut spec = Spec::sibling("controller", "penstock-controller")?
         .arg("--config", settings.config.display())
         .arg("--data", settings.data.display())
         .arg("--api-listen", settings.api_listen)
-        .arg("--grpc-listen", settings.grpc_listen);
+        .arg("--grpc-listen", settings.grpc_listen)
+        .arg("--log", log);
     if let Some(url) = &settings.database_url {
         // Not on the command line: it may hold a password, and `ps` shows arguments to everyone.
         spec = spec.env("PENSTOCK_DATABASE_URL", url);
@@ -173,7 +197,7 @@ fn controller_spec(settings: &Settings) -> anyhow::Result<Spec> {
     Ok(spec)
 }
 
-fn proxy_spec(settings: &Settings, controller: std::net::SocketAddr) -> anyhow::Result<Spec> {
+fn proxy_spec(settings: &Settings, controller: std::net::SocketAddr, log: &str) -> anyhow::Result<Spec> {
     let data = |name: &str| -> PathBuf { Path::join(&settings.data, name) };
     Ok(Spec::sibling("proxy", "penstock-proxy")?
         .arg("--listen", settings.proxy_listen)
@@ -182,7 +206,8 @@ fn proxy_spec(settings: &Settings, controller: std::net::SocketAddr) -> anyhow::
         .arg("--controller-ca", data("ca.pem").display())
         .arg("--token-file", data("proxy-token").display())
         .arg("--spool-dir", data("spool").display())
-        .arg("--role", "standalone"))
+        .arg("--role", "standalone")
+        .arg("--log", log))
 }
 
 /// Ctrl-C and SIGTERM stop in the same way.
