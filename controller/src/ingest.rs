@@ -75,7 +75,7 @@ pub struct Counters {
 struct Pending {
     events: Vec<Event>,
     done: oneshot::Sender<Result<(), Busy>>,
-    _room: OwnedSemaphorePermit,
+    room: OwnedSemaphorePermit,
 }
 
 /// The two ends: one to give batches to, one to run.
@@ -114,7 +114,7 @@ impl Ingest {
         let room = Arc::clone(&self.room).try_acquire_many_owned(wanted);
         let room = room.map_err(|_| Busy { retry_after: FULL })?;
         let (done, result) = oneshot::channel();
-        let pending = Pending { events, done, _room: room };
+        let pending = Pending { events, done, room };
         self.queue.try_send(pending).map_err(|_| Busy { retry_after: FULL })?;
         // The writers are gone without an answer: shutting down.
         result.await.unwrap_or(Err(Busy { retry_after: FULL }))

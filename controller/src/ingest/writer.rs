@@ -66,16 +66,17 @@ impl Ingester {
     async fn write(&self, batches: Vec<Pending>) -> Result<(), StoreError> {
         let mut priced = Vec::with_capacity(batches.iter().map(|batch| batch.events.len()).sum());
         let mut waiting = Vec::with_capacity(batches.len());
-        for Pending { events, done, _room } in batches {
+        for Pending { events, done, room } in batches {
             priced.extend(events.into_iter().map(|event| self.priced(event)));
             // The room is given back when the batch is answered.
-            waiting.push((done, _room));
+            waiting.push((done, room));
         }
         let result = self.write_or_split(&priced).await;
-        for (done, _room) in waiting {
+        for (done, room) in waiting {
             let answer = if result.is_ok() { Ok(()) } else { Err(Busy { retry_after: LOOK.0 }) };
             // Whoever waits no longer will send it again, and it will be there already.
             let _ = done.send(answer);
+            drop(room);
         }
         self.publish(&priced, &result?);
         Ok(())

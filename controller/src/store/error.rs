@@ -48,13 +48,12 @@ impl StoreError {
     /// Whether trying again later can help.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Url { .. } | Self::Tls { .. } | Self::Migration { .. } => false,
+            Self::Url { .. } | Self::Tls { .. } => false,
             Self::Unreachable { .. } => true,
-            Self::Query { source, .. } => match source.code() {
-                // Nothing from the server: the connection broke.
-                None => true,
-                // Connection, rollback, resources, locks, shutdown, system, internal.
-                Some(code) => ["08", "40", "53", "55", "57", "58", "XX"].contains(&class(code)),
+            Self::Query { source, .. } => will_pass(source),
+            Self::Migration { source } => match source.kind() {
+                refinery::error::Kind::Connection(_, cause) => cause.downcast_ref().is_some_and(will_pass),
+                _ => false,
             },
         }
     }
@@ -87,6 +86,15 @@ impl StoreError {
             Self::Migration { .. } => "migration",
             Self::Query { .. } => "query",
         }
+    }
+}
+
+fn will_pass(error: &tokio_postgres::Error) -> bool {
+    match error.code() {
+        // Nothing from the server: the connection broke.
+        None => true,
+        // Connection, rollback, resources, locks, shutdown, system, internal.
+        Some(code) => ["08", "40", "53", "55", "57", "58", "XX"].contains(&class(code)),
     }
 }
 

@@ -5,7 +5,7 @@ use deadpool_postgres::{Client, Object};
 use super::error::StoreError;
 
 /// Holds controllers that start at the same time apart. Any number will do that nobody else uses.
-const LOCK: i64 = 0x70656e_73746f63;
+const LOCK: i64 = 0x0070_656e_7374_6f63;
 
 mod scripts {
     refinery::embed_migrations!("src/store/migrations");

@@ -12,10 +12,10 @@ use jiff::civil::Date;
 use super::Store;
 use super::day::Day;
 use super::error::StoreError;
-use super::queries::span::MINUTES_KEPT;
+use super::queries::span::{HOURS_KEPT, MINUTES_KEPT};
 
 /// The advisory lock of the tables' shape. Any number will do that nobody else uses.
-pub(super) const LOCK: i64 = 0x70656e_64617973;
+pub(super) const LOCK: i64 = 0x0070_656e_6461_7973;
 
 /// Days made ahead: enough that midnight, also in a proxy whose clock is fast, finds its partition there.
 const AHEAD: i32 = 2;
@@ -39,10 +39,10 @@ impl Store {
         self.ensure(&(0..=AHEAD).map(|days| today.plus(days)).collect()).await
     }
 
-    /// Removes the rows of days before `rows`, and sums older than `sums` (by the minute: also those
-    /// older than [`MINUTES_KEPT`]). Rows of removed days are not stored again, should a proxy replay
-    /// them from a spool that old. Only one controller of a fleet should do this at a time; if two do,
-    /// nothing breaks.
+    /// Removes the rows of days before `rows`, and sums older than `sums` (by the minute also those older
+    /// than [`MINUTES_KEPT`], by the hour those older than [`HOURS_KEPT`]). Rows of removed days are not
+    /// stored again, should a proxy replay them from a spool that old. Only one controller of a fleet
+    /// should do this at a time; if two do, nothing breaks.
     pub async fn remove_before(
         &self,
         rows: Day,
@@ -65,8 +65,9 @@ impl Store {
             tx.batch_execute(&drop).await.map_err(StoreError::at(step))?;
             removed.partitions += 1;
         }
-        let minutes = now.saturating_sub(MINUTES_KEPT).unwrap_or(Timestamp::MIN).max(sums);
-        for (table, before) in [("rollup_minute", minutes), ("rollup_hour", sums)] {
+        let older_than = |kept| now.saturating_sub(kept).unwrap_or(Timestamp::MIN).max(sums);
+        let (minutes, hours) = (older_than(MINUTES_KEPT), older_than(HOURS_KEPT));
+        for (table, before) in [("rollup_minute", minutes), ("rollup_hour", hours), ("rollup_day", sums)] {
             let delete = format!("DELETE FROM {table} WHERE bucket < $1");
             removed.rollup_lines += tx.execute(&delete, &[&before]).await.map_err(StoreError::at(step))?;
         }
@@ -83,7 +84,7 @@ impl Store {
         lock(&tx, "pg_advisory_xact_lock").await?;
         let count = tx.query_one("SELECT count(*) FROM requests", &[]).await.map_err(StoreError::at(step))?;
         let removed: i64 = count.try_get(0).map_err(StoreError::at(step))?;
-        let truncate = "TRUNCATE requests, rollup_minute, rollup_hour";
+        let truncate = "TRUNCATE requests, rollup_minute, rollup_hour, rollup_day";
         tx.batch_execute(truncate).await.map_err(StoreError::at(step))?;
         tx.commit().await.map_err(StoreError::at(step))?;
         Ok(u64::try_from(removed).unwrap_or_default())

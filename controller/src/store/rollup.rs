@@ -1,4 +1,4 @@
-//! Sums of rows by the minute and by the hour, kept in the transaction that stores the rows.
+//! Sums of rows by the minute, the hour and the day (UTC), kept in the transaction that stores the rows.
 //!
 //! Only rows that were really stored are added, so the sums always equal a recount. Lines are written in
 //! the order of their keys by every writer, so writers never wait for each other in a circle.
@@ -8,7 +8,7 @@ pub mod histogram;
 use std::collections::BTreeMap;
 
 use deadpool_postgres::Transaction;
-use jiff::{Timestamp, Unit};
+use jiff::Timestamp;
 use penstock_proto::event::{Ending, Event};
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
@@ -30,9 +30,8 @@ pub(super) struct Key<'a> {
     model: &'a str,
     status: i16,
     ending: &'static str,
-    caller_namespace: &'a str,
-    caller_service_account: &'a str,
-    caller_key: &'a str,
+    /// Namespace, `ServiceAccount`, name of the client key.
+    caller: [&'a str; 3],
     failed: bool,
 }
 
@@ -56,11 +55,12 @@ pub(super) struct Sums {
     durations: [i64; BUCKETS],
 }
 
-/// One of the two tables, and where its lines are put before they are added.
+/// One of the tables.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Table {
     Minute,
     Hour,
+    Day,
 }
 
 const KEYS: &str = "bucket, account, provider, model, status, ending, \
@@ -120,10 +120,15 @@ pub(super) fn failed(event: &Event) -> bool {
 }
 
 impl Table {
-    fn name(self) -> &'static str {
+    /// All of them, in the order in which every writer takes them.
+    pub(super) const ALL: [Self; 3] = [Self::Minute, Self::Hour, Self::Day];
+
+    /// As SQL calls it.
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Minute => "rollup_minute",
             Self::Hour => "rollup_hour",
+            Self::Day => "rollup_day",
         }
     }
 
@@ -132,16 +137,18 @@ impl Table {
         match self {
             Self::Minute => "staged_minutes",
             Self::Hour => "staged_hours",
+            Self::Day => "staged_days",
         }
     }
 
     fn bucket_of(self, at: Timestamp) -> Timestamp {
-        let unit = match self {
-            Self::Minute => Unit::Minute,
-            Self::Hour => Unit::Hour,
+        let width = match self {
+            Self::Minute => 60,
+            Self::Hour => 3_600,
+            Self::Day => 86_400,
         };
-        let round = jiff::TimestampRound::new().smallest(unit).mode(jiff::RoundMode::Floor);
-        at.round(round).unwrap_or(at)
+        let second = at.as_second().div_euclid(width) * width;
+        Timestamp::from_second(second).unwrap_or(at)
     }
 
     /// What these events add.
@@ -185,6 +192,7 @@ impl Table {
 
 impl<'a> Key<'a> {
     fn of(event: &'a Event, bucket: Timestamp) -> Self {
+        let caller = &event.caller;
         let models = [&event.model_answered, &event.model_sent, &event.model_asked];
         let model = models.into_iter().find(|model| !model.is_empty()).map_or("", String::as_str);
         Self {
@@ -194,9 +202,7 @@ impl<'a> Key<'a> {
             model: clip(model),
             status: i16::try_from(event.status).unwrap_or(i16::MAX),
             ending: event.ending.as_label(),
-            caller_namespace: clip(&event.caller.namespace),
-            caller_service_account: clip(&event.caller.service_account),
-            caller_key: clip(&event.caller.key),
+            caller: [clip(&caller.namespace), clip(&caller.service_account), clip(&caller.key)],
             failed: failed(event),
         }
     }
@@ -244,6 +250,7 @@ fn millis(from: Timestamp, to: Timestamp) -> i64 {
 const MAX_MILLIS: i64 = 365 * 24 * 3600 * 1000;
 
 fn values<'a>(key: &'a Key<'a>, sums: &'a Sums, durations: &'a &[i64]) -> [&'a (dyn ToSql + Sync); 25] {
+    let [namespace, service_account, client_key] = &key.caller;
     [
         &key.bucket,
         &key.account,
@@ -251,9 +258,9 @@ fn values<'a>(key: &'a Key<'a>, sums: &'a Sums, durations: &'a &[i64]) -> [&'a (
         &key.model,
         &key.status,
         &key.ending,
-        &key.caller_namespace,
-        &key.caller_service_account,
-        &key.caller_key,
+        namespace,
+        service_account,
+        client_key,
         &key.failed,
         &sums.requests,
         &sums.input_tokens,

@@ -75,7 +75,7 @@ impl Store {
             let new = batch.values().filter(|priced| written.inserted.contains(&priced.event.id));
             new.map(|priced| (&priced.event, priced.cost_nano_usd))
         };
-        for table in [Table::Minute, Table::Hour] {
+        for table in Table::ALL {
             let lines = table.lines(new());
             if !lines.is_empty() {
                 table.add(&tx, &lines).await?;
@@ -106,15 +106,12 @@ fn sort<'a>(events: &'a [Priced], written: &mut Written) -> Batch<'a> {
 /// transaction.
 async fn stage(tx: &Transaction<'_>, batch: impl Iterator<Item = &Priced>) -> Result<(), StoreError> {
     let step = "send a batch";
-    let tables = [
-        ("staged_requests", "requests"),
-        (Table::Minute.staging(), "rollup_minute"),
-        (Table::Hour.staging(), "rollup_hour"),
-    ];
+    let rollups = Table::ALL.map(|table| (table.staging(), table.name()));
+    let tables = std::iter::once(("staged_requests", "requests")).chain(rollups);
     let create = tables.map(|(staging, table)| {
         format!("CREATE TEMP TABLE IF NOT EXISTS {staging} (LIKE {table}) ON COMMIT DELETE ROWS;")
     });
-    tx.batch_execute(&create.concat()).await.map_err(StoreError::at(step))?;
+    tx.batch_execute(&create.collect::<String>()).await.map_err(StoreError::at(step))?;
     let copy = format!("COPY staged_requests ({}) FROM STDIN BINARY", encode::columns());
     let sink = tx.copy_in(&copy).await.map_err(StoreError::at(step))?;
     let mut writer = std::pin::pin!(BinaryCopyInWriter::new(sink, &encode::types()));

@@ -159,7 +159,8 @@ async fn analytics_have_a_point_for_each_bucket_and_add_up() {
         let span = range.ending_at(now);
         let answer = database.store.analytics(span, &RequestFilter::default()).await.expect("an answer");
         let seconds = answer.to.as_second() - answer.from.as_second();
-        assert_eq!(answer.time_series.len() as i64 * answer.bucket_seconds, seconds);
+        let points = i64::try_from(answer.time_series.len()).expect("few");
+        assert_eq!(points * answer.bucket_seconds, seconds);
         let in_points: u64 = answer.time_series.iter().map(|point| point.measures.requests).sum();
         assert_eq!((answer.totals.measures.requests, in_points), (4, 4), "{range:?}");
         assert_eq!(answer.totals.active_accounts, 2);

@@ -77,7 +77,7 @@ async fn the_sums_equal_a_recount_of_the_rows_after_replays_and_concurrent_write
     assert!(results.into_iter().all(|result| result.is_ok()));
     database.store.write(&all).await.expect("written");
     assert_eq!(database.number("SELECT count(*) FROM requests").await, 3_000);
-    for (table, unit) in [("rollup_minute", "minute"), ("rollup_hour", "hour")] {
+    for (table, unit) in [("rollup_minute", "minute"), ("rollup_hour", "hour"), ("rollup_day", "day")] {
         let recount = recount(unit);
         for (one, other) in [(format!("TABLE {table}"), recount.clone()), (recount, format!("TABLE {table}"))]
         {

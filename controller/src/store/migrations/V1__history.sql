@@ -82,6 +82,7 @@ CREATE TABLE rollup_minute (
 ) WITH (fillfactor = 60);
 
 CREATE TABLE rollup_hour (LIKE rollup_minute INCLUDING ALL) WITH (fillfactor = 60);
+CREATE TABLE rollup_day (LIKE rollup_minute INCLUDING ALL) WITH (fillfactor = 60);
 
 -- Days whose rows were removed on purpose: an event from a spool that old is not stored again.
 CREATE TABLE retention (

@@ -115,7 +115,7 @@ fn grouped(span: Span, filter: &RequestFilter) -> (String, Conditions) {
          FROM lines GROUP BY GROUPING SETS ((), (point), (model), (account), (status), \
             (caller_namespace, caller_service_account, caller_key))",
         width = span.width(),
-        table = span.table(),
+        table = span.table().name(),
         conditions = conditions.sql(),
         columns = measures::columns(),
     );

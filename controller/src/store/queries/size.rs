@@ -35,10 +35,11 @@ impl Store {
         let oldest_day = days.first().copied().map(Day::start);
         // The sums of whole days are exact, and there are few of them; counting the rows reads them all.
         let sql = "SELECT \
-                (SELECT coalesce(sum(requests), 0)::bigint FROM rollup_hour WHERE bucket >= $1), \
+                (SELECT coalesce(sum(requests), 0)::bigint FROM rollup_day WHERE bucket >= $1), \
                 (SELECT coalesce(sum(pg_total_relation_size(relid)), 0)::bigint \
                     FROM pg_partition_tree('requests')), \
-                pg_total_relation_size('rollup_minute') + pg_total_relation_size('rollup_hour'), \
+                pg_total_relation_size('rollup_minute') + pg_total_relation_size('rollup_hour') \
+                    + pg_total_relation_size('rollup_day'), \
                 pg_database_size(current_database())";
         let since = oldest_day.unwrap_or(Timestamp::UNIX_EPOCH);
         let row = client.query_one(sql, &[&since]).await.map_err(StoreError::at(step))?;

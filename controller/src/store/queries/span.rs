@@ -4,6 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::store::rollup::Table;
+
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
@@ -16,6 +18,8 @@ const MAX_POINTS: i64 = 1_000;
 
 /// Sums by the minute are kept this long; older points are at least an hour wide.
 pub const MINUTES_KEPT: SignedDuration = SignedDuration::from_hours(3 * 24);
+/// Sums by the hour are kept this long; older points are at least a day wide.
+pub const HOURS_KEPT: SignedDuration = SignedDuration::from_hours(92 * 24);
 
 /// The spans of time that have a name.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -82,19 +86,29 @@ impl Span {
             return None;
         }
         let seconds = to.as_second().saturating_sub(from.as_second()).max(1);
-        let old = now.duration_since(from) > MINUTES_KEPT;
+        let age = now.duration_since(from);
         let wanted = width.unwrap_or(seconds / 60).max(seconds / MAX_POINTS);
-        let wanted = if old { wanted.max(HOUR) } else { wanted };
-        let width = WIDTHS.into_iter().find(|width| *width >= wanted).unwrap_or(30 * DAY);
+        let finest = if age > HOURS_KEPT {
+            DAY
+        } else if age > MINUTES_KEPT {
+            HOUR
+        } else {
+            MINUTE
+        };
+        let width = WIDTHS.into_iter().find(|width| *width >= wanted.max(finest)).unwrap_or(30 * DAY);
         // Centuries of points are nobody's question; cut the beginning rather than refuse.
         let end = ceil(to.as_second(), width);
         let start = floor(from.as_second(), width).max(end.saturating_sub(MAX_POINTS.saturating_mul(width)));
         Some(Self { from: at(start), to: at(end), width })
     }
 
-    /// The roll-up that is fine enough.
-    pub(super) fn table(self) -> &'static str {
-        if self.width < HOUR { "rollup_minute" } else { "rollup_hour" }
+    /// The coarsest roll-up that is fine enough.
+    pub(super) fn table(self) -> Table {
+        match self.width {
+            DAY.. => Table::Day,
+            HOUR.. => Table::Hour,
+            _ => Table::Minute,
+        }
     }
 
     /// Where the first point begins.
@@ -167,7 +181,8 @@ mod tests {
         assert_eq!(width("2026-11-21T12:00:00Z", Some(61)), Some((300, 12)));
         assert_eq!(width("2026-11-21T12:00:00Z", None), Some((60, 60)));
         assert_eq!(width("2026-11-11T13:00:00Z", Some(60)), Some((3600, 240)), "minutes are gone by then");
-        assert_eq!(width("2025-11-21T13:00:00Z", Some(3600)), Some((10_800, 1000)), "too many points");
+        assert_eq!(width("2026-09-10T13:00:00Z", Some(3600)), Some((10_800, 577)), "too many points");
+        assert_eq!(width("2025-11-21T13:00:00Z", Some(3600)), Some((86_400, 366)), "hours are gone by then");
         assert_eq!(width("2026-11-21T13:00:00Z", None), None, "nothing between");
         assert!(width("0001-01-01T00:00:00Z", Some(1)).is_some_and(|(_, points)| points <= 1000));
     }

@@ -69,7 +69,7 @@ impl Store {
         let step = "compute statistics";
         let client = self.client().await?;
         let sql = format!(
-            "SELECT grouping(model, account), model, account, {} FROM rollup_hour \
+            "SELECT grouping(model, account), model, account, {} FROM rollup_day \
              GROUP BY GROUPING SETS ((), (model), (account))",
             measures::columns()
         );
