@@ -1,7 +1,10 @@
 //! An account's error is not the client's problem while another account could serve.
 
-use penstock_proto::event::{Ending, Event};
+use std::sync::Arc;
 use std::time::Duration;
+
+use penstock_proto::event::{Ending, Event};
+use tokio::sync::Notify;
 
 use crate::support::*;
 
@@ -198,4 +201,46 @@ async fn a_request_waits_for_a_reset_that_is_near_and_is_served_then() {
     let proxy = Proxy::start_with(accounts, pool, |_| {}).await;
     assert_eq!(proxy.post("/v1/messages", ASK).await.status, 200);
     assert_eq!(outcomes(&proxy.event().await), [("a", "throttled"), ("a", "success")]);
+}
+
+#[tokio::test]
+async fn a_request_over_the_concurrency_limit_waits_for_a_free_slot() {
+    let wait = Arc::new(Notify::new());
+    let held = Arc::clone(&wait);
+    let mut provider = Provider::start(move |_| {
+        let mut steps = vec![Do::Wait(Arc::clone(&held))];
+        steps.extend(json(200, MESSAGE));
+        steps
+    })
+    .await;
+    let mut one = account("a", &provider, 0);
+    one.limits.max_concurrent_requests = Some(1);
+    let mut pool = pool(std::slice::from_ref(&one));
+    pool.hold = Duration::from_secs(20);
+    let proxy = Proxy::start_with(vec![one], pool, |_| {}).await;
+    let first = async {
+        let answer = proxy.post("/v1/messages", ASK).await;
+        assert_eq!((answer.status, provider.waiting()), (200, 1), "one at a time");
+        wait.notify_one();
+    };
+    let second = proxy.post("/v1/messages", ASK);
+    wait.notify_one();
+    let ((), second) = tokio::join!(first, second);
+    assert_eq!(second.status, 200);
+    provider.request().await;
+    assert_eq!(proxy.events(2).await.len(), 2);
+}
+
+#[tokio::test]
+async fn under_many_clients_a_limited_account_is_left_alone_after_those_in_flight() {
+    let mut limited = Provider::always(five_hours_used_up).await;
+    let healthy = Provider::always(|| json(200, MESSAGE)).await;
+    let proxy = Proxy::start(vec![account("a", &limited, 0), account("b", &healthy, 10)]).await;
+    assert_eq!(proxy.post("/v1/messages", ASK).await.status, 200);
+    limited.request().await;
+    let clients = (0..50).map(|_| async { proxy.post("/v1/messages", ASK).await.status });
+    let statuses = futures_util::future::join_all(clients).await;
+    assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
+    assert_eq!(limited.waiting(), 0);
+    assert_eq!(proxy.events(51).await.len(), 51);
 }

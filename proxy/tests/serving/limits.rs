@@ -2,12 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use penstock_proto::event::Ending;
-use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 
 use crate::support::*;
 
@@ -140,26 +135,6 @@ async fn a_client_that_stalls_is_cut_off_and_only_the_gaps_count() {
     let answer = client.answer().await;
     assert_eq!(answer.status, 504, "{}", answer.text());
     assert_eq!(proxy.event().await.status, 504);
-}
-
-#[tokio::test]
-async fn http_2_by_prior_knowledge_is_served_on_the_same_port() {
-    let (mut provider, proxy) = serving().await;
-    let stream = TcpStream::connect(proxy.listen).await.unwrap();
-    let (mut sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
-    let mut driving = JoinSet::new();
-    driving.spawn(connection);
-    let request = http::Request::post(format!("http://{}/v1/messages", proxy.listen))
-        .header("content-type", "application/json")
-        .body(Full::new(Bytes::from_static(ASK.as_bytes())))
-        .unwrap();
-    let response = sender.send_request(request).await.unwrap();
-    assert_eq!((response.status(), response.version()), (http::StatusCode::OK, http::Version::HTTP_2));
-    let body = response.into_body().collect().await.unwrap().to_bytes();
-    assert_eq!(body, MESSAGE);
-    assert_eq!(provider.request().await.body, ASK.as_bytes());
-    assert_eq!(proxy.event().await.ending, Ending::Complete);
 }
 
 #[tokio::test]

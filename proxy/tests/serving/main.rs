@@ -5,6 +5,7 @@
 mod drain;
 mod failover;
 mod limits;
+mod protocols;
 mod request;
 mod stream;
 mod support;

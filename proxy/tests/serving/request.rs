@@ -107,20 +107,60 @@ async fn a_mapped_model_is_spliced_in_and_nothing_else_changes() {
     assert_eq!((event.model_asked.as_str(), event.model_sent.as_str()), ("claude-x", "glm-4.7"));
 }
 
+fn gzipped(text: &str) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// A request with a compressed body.
+fn compressed() -> Vec<u8> {
+    let body = gzipped(ASK);
+    let head = format!(
+        "POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.into_bytes(), body].concat()
+}
+
+#[tokio::test]
+async fn a_compressed_request_passes_as_it_is_and_is_read_all_the_same() {
+    let mut provider = Provider::always(|| json(200, MESSAGE)).await;
+    let proxy = Proxy::start(vec![account("a", &provider, 0)]).await;
+    assert_eq!(proxy.send(compressed()).await.status, 200);
+    let seen = provider.request().await;
+    assert_eq!((seen.body.clone(), seen.values("content-encoding")), (gzipped(ASK), vec!["gzip"]));
+    assert_eq!(proxy.event().await.model_asked, "claude-x");
+}
+
+#[tokio::test]
+async fn a_compressed_request_with_a_mapped_model_is_sent_plain() {
+    let mut provider = Provider::always(|| json(200, MESSAGE)).await;
+    let proxy = Proxy::start(vec![mapped(account("a", &provider, 0), "claude-*", "glm-4.7")]).await;
+    assert_eq!(proxy.send(compressed()).await.status, 200);
+    let seen = provider.request().await;
+    assert_eq!(String::from_utf8(seen.body.clone()).unwrap(), ASK.replace("claude-x", "glm-4.7"));
+    assert!(seen.values("content-encoding").is_empty());
+}
+
+#[tokio::test]
+async fn an_unknown_content_encoding_is_refused() {
+    let provider = Provider::always(|| json(200, MESSAGE)).await;
+    let proxy = Proxy::start(vec![account("a", &provider, 0)]).await;
+    let answer = proxy.send(post("/v1/messages", "content-encoding: rot13\r\n", ASK)).await;
+    assert_eq!(answer.status, 415, "{}", answer.text());
+    assert_eq!(proxy.event().await.status, 415);
+}
+
 #[tokio::test]
 async fn a_compressed_answer_passes_as_it_is_and_is_read_all_the_same() {
-    fn gzipped() -> Vec<u8> {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-        encoder.write_all(MESSAGE.as_bytes()).unwrap();
-        encoder.finish().unwrap()
-    }
     let provider = Provider::always(|| {
-        reply(200, &[("content-type", "application/json"), ("content-encoding", "gzip")], gzipped())
+        reply(200, &[("content-type", "application/json"), ("content-encoding", "gzip")], gzipped(MESSAGE))
     })
     .await;
     let proxy = Proxy::start(vec![account("a", &provider, 0)]).await;
     let answer = proxy.send(post("/v1/messages", "accept-encoding: gzip\r\n", ASK)).await;
-    assert_eq!((answer.body, answer.whole), (gzipped(), true));
+    assert_eq!((answer.body, answer.whole), (gzipped(MESSAGE), true));
     let event = proxy.event().await;
     assert_eq!((event.usage.input_tokens, event.usage_source), (10, UsageSource::Reported));
 }

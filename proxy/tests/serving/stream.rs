@@ -220,3 +220,18 @@ async fn what_does_not_commit_in_time_is_sent_as_it_is() {
     assert_eq!(client.answer().await.text(), [START, TEXT, END].concat());
     assert_eq!(proxy.event().await.ending, Ending::Complete);
 }
+
+#[tokio::test]
+async fn a_cut_chat_stream_ends_with_an_error_chunk_and_never_with_done() {
+    const FIRST: &str = "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"model\":\"gpt-x\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hi\"},\"finish_reason\":null}]}\n\n";
+    let provider = Provider::always(|| vec![chunked(), chunk(FIRST), Do::Close]).await;
+    let proxy = Proxy::start(vec![openai("o", &provider)]).await;
+    let body = r#"{"model":"gpt-x","stream":true,"messages":[{"role":"user","content":"hello there"}]}"#;
+    let answer = proxy.post("/v1/chat/completions", body).await;
+    let error = answer.text().strip_prefix(FIRST).unwrap();
+    assert!(error.starts_with("data: {\"error\":"), "{error}");
+    assert!(!error.contains("[DONE]"));
+    let event = proxy.event().await;
+    assert_eq!((event.ending, event.usage_source), (Ending::Truncated, UsageSource::Estimated));
+    assert!(event.usage.input_tokens > 0, "{:?}", event.usage);
+}
