@@ -189,6 +189,18 @@ async fn one_bad_file_keeps_no_other_from_being_read() {
 }
 
 #[tokio::test]
+async fn an_object_that_moves_to_another_file_stays_in_force() {
+    let mut folder = Folder::with(&[("team.yaml", TWO)]).await;
+    let (first, rest) = TWO.split_once("---\n").expect("documents");
+    // Its new file is read before the old one.
+    folder.write("alone.yaml", first);
+    folder.write("team.yaml", &rest.replace("priority: 5", "priority: 6"));
+    folder.until(|now| now.accounts[&id("b")].spec.priority == 6).await;
+    folder.until_problems(<[_]>::is_empty).await;
+    assert_eq!(folder.objects.borrow().accounts.len(), 2);
+}
+
+#[tokio::test]
 async fn a_new_account_and_its_secret_are_in_files_of_their_own() {
     let folder = Folder::with(&[]).await;
     let object = ProviderAccount::new("mine", ProviderAccountSpec::new(Provider::Anthropic, Some("mine")));

@@ -50,7 +50,7 @@ pub struct World {
     pub objects: Objects,
     /// What proxies and other replicas observed of accounts, joined. Outlives the objects' versions.
     pub observed: BTreeMap<AccountId, AccountState>,
-    /// Millionths of a dollar spent in the current period of each account's budget.
+    /// Millionths of a dollar spent in the current period ([`crate::budget::around`]) of each account's budget.
     pub spent: BTreeMap<AccountId, u64>,
     /// How many proxies hold each account.
     pub in_use_by: BTreeMap<AccountId, u32>,

@@ -3,11 +3,14 @@
 #[path = "common/world.rs"]
 mod world;
 
+use std::collections::BTreeMap;
+
 use penstock_controller_core::observe::Observed;
 use penstock_controller_core::snapshot::Viewer;
 use penstock_controller_core::world::World;
 use penstock_controller_core::{Plan, reconcile};
 use penstock_crds::account::status::State;
+use penstock_proto::ids::ObjectId;
 use penstock_proto::limits::{CooldownReason, WindowStatus};
 use penstock_proto::resource::{Change, Resource, ResourceKind};
 
@@ -18,7 +21,7 @@ use world::{
 
 fn state(plan: &Plan, name: &str) -> (State, String) {
     let status = &plan.accounts[&id(name)];
-    (status.state.unwrap(), status.reason.clone().unwrap())
+    (status.state.expect("a state"), status.reason.clone().expect("a reason"))
 }
 
 #[test]
@@ -333,7 +336,7 @@ fn a_client_key_is_granted_by_an_object_or_outside_a_cluster_by_its_label() {
     let plan = reconcile(&world, at(0));
     let granted = grant(&plan, "llm/team.k");
     assert_eq!(
-        (granted.client_key_sha256.as_deref(), granted.pool.as_ref().map(|pool| pool.as_str())),
+        (granted.client_key_sha256.as_deref(), granted.pool.as_ref().map(ObjectId::as_str)),
         (Some(hash.as_str()), Some("llm/default"))
     );
     let key = std::sync::Arc::make_mut(world.objects.secrets.get_mut(&id("llm/k")).unwrap());
@@ -363,7 +366,7 @@ fn a_proxy_sees_what_its_namespace_may_use_and_no_secret_of_another() {
 fn a_proxy_that_reconnects_gets_only_what_changed() {
     let mut world = world([account("a/one", "provider: ollama"), account("a/two", "provider: ollama")], []);
     let before = reconcile(&world, at(0)).view(&Viewer::All);
-    assert_eq!(before.update(&Default::default(), at(0)).changes.len(), 5);
+    assert_eq!(before.update(&BTreeMap::default(), at(0)).changes.len(), 5);
     assert!(before.update(&before.held(), at(0)).changes.is_empty());
     world.objects.accounts.remove(&id("a/two"));
     world.objects.accounts.extend([account("a/one", "provider: ollama\npriority: 1")]);

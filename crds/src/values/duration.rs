@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 /// Units in descending order with their length in milliseconds.
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
+/// What the schema demands of a duration's text.
+pub const PATTERN: &str = r"^([0-9]{1,9}d)?([0-9]{1,9}h)?([0-9]{1,9}m)?([0-9]{1,9}s)?([0-9]{1,9}ms)?$";
+
 /// A length of time, written as numbers with units from large to small: `1h30m`, `20s`, `250ms`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -113,7 +116,7 @@ impl JsonSchema for Duration {
             "type": "string",
             "minLength": 2,
             "maxLength": 40,
-            "pattern": r"^([0-9]{1,9}d)?([0-9]{1,9}h)?([0-9]{1,9}m)?([0-9]{1,9}s)?([0-9]{1,9}ms)?$",
+            "pattern": PATTERN,
         })
     }
 }

@@ -7,6 +7,7 @@ use penstock_crds::conditions as reasons;
 use penstock_proto::limits::{CooldownReason, Limits, WindowStatus};
 use penstock_proto::snapshot::AccountState;
 
+use crate::budget;
 use crate::validate::Fault;
 use crate::validate::account::Checked;
 
@@ -53,13 +54,14 @@ pub(super) fn standing(
     now: Timestamp,
 ) -> Standing {
     let rejected = rejected(checked, observed);
-    let mut standing = permanent(spec, checked, rejected.as_deref(), spent)
+    let mut standing = permanent(spec, checked, rejected.as_deref(), spent, now)
         .or_else(|| limited(checked, &observed.limits, now))
         .unwrap_or_else(|| Standing::new(State::Available, reasons::REASON_AVAILABLE, ""));
     let token_ends = checked.account.as_ref().and_then(|account| account.credential.as_ref()?.expires_at);
     let windows = observed.limits.windows().filter_map(|(_, window)| window.resets_at);
     let ends = observed.limits.in_force(now).map(|(_, until)| until);
-    standing.next_change = windows.chain(ends).chain(token_ends).filter(|at| *at > now).min();
+    standing.next_change =
+        windows.chain(ends).chain(token_ends).chain(standing.until).filter(|at| *at > now).min();
     standing.rejected = rejected;
     standing
 }
@@ -70,6 +72,7 @@ fn permanent(
     checked: &Checked,
     rejected: Option<&str>,
     spent: u64,
+    now: Timestamp,
 ) -> Option<Standing> {
     if let Some(fault) = &checked.spec_fault {
         return Some(Standing::blocked(State::Invalid, fault));
@@ -87,12 +90,14 @@ fn permanent(
         return Some(Standing::blocked(State::NeedsLogin, &fault));
     }
     let budget = spec.budget.as_ref().filter(|budget| spent >= budget.usd.micros())?;
+    let (_, next) = budget::around(budget.period, now);
     let message = format!(
-        "the budget of ${} for this {:?} is spent; raise it or wait for the next",
-        budget.usd, budget.period
+        "the budget of ${} for this {} is spent; raise it or wait for the next, which begins at {next}",
+        budget.usd,
+        format!("{:?}", budget.period).to_lowercase()
     );
     let fault = Fault::new(reasons::REASON_BUDGET_EXHAUSTED, message);
-    Some(Standing::blocked(State::BudgetExhausted, &fault))
+    Some(Standing { until: Some(next), ..Standing::blocked(State::BudgetExhausted, &fault) })
 }
 
 /// What to do, if the provider rejected the credential that stands in the Secret now.

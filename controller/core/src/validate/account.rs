@@ -167,7 +167,7 @@ fn egress(id: &AccountId, spec: &ProviderAccountSpec, objects: &Objects) -> Resu
     let bundle = spec.egress.ca_bundle.as_ref().map(|bundle| bundle.config_map_ref.name.as_str());
     let pem = bundle.map(|name| {
         let held = ObjectId::new(id.namespace(), name).ok().and_then(|id| objects.ca_bundles.get(&id));
-        held.ok_or_else(|| missing(name)).map(|pem| pem.to_string())
+        held.ok_or_else(|| missing(name)).map(ToString::to_string)
     });
     Ok(Egress { proxy_url: spec.egress.proxy_url.clone(), ca_bundle_pem: pem.transpose()? })
 }

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use penstock_crds::rules;
+use penstock_crds::values::{Duration, Usd, duration};
 use serde_json::Value;
 
 use super::spelling::nearest;
@@ -52,7 +54,7 @@ impl Walk {
             ("array", Value::Array(items)) => self.array(schema, items),
             ("string", Value::String(text)) => self.string(schema, text),
             ("integer", Value::Number(number)) if number.is_i64() || number.is_u64() => {
-                self.number(schema, number)
+                self.number(schema, number);
             }
             ("number", Value::Number(number)) => self.number(schema, number),
             ("boolean", Value::Bool(_)) => {}
@@ -108,7 +110,15 @@ impl Walk {
         if let Some(pattern) = schema["pattern"].as_str()
             && !regex_lite::Regex::new(pattern).is_ok_and(|regex| regex.is_match(text))
         {
-            self.wrong(format!("{text:?} does not have the form {pattern}"));
+            self.wrong(match text.parse::<Duration>() {
+                Err(invalid) if pattern == duration::PATTERN => invalid.to_string(),
+                _ => format!("{text:?} does not have the form {pattern}"),
+            });
+        }
+        // The one rule of a scalar that reading it would find too, but without its place.
+        let ruled = schema["x-kubernetes-validations"][0]["message"] == rules::USD.message;
+        if ruled && text.parse::<Usd>().is_err() {
+            self.wrong(rules::USD.message);
         }
         if let Some(allowed) = schema["enum"].as_array()
             && !allowed.iter().any(|one| one == text)

@@ -14,19 +14,19 @@ use penstock_proto::secret::Secret;
 use penstock_proto::snapshot::{Account, Grant, Pool};
 
 pub(crate) fn at(second: i64) -> Timestamp {
-    Timestamp::from_second(1_800_000_000 + second).unwrap()
+    Timestamp::from_second(1_800_000_000 + second).expect("an instant")
 }
 
 pub(crate) fn id(raw: &str) -> ObjectId {
-    raw.parse().unwrap()
+    raw.parse().expect("a name")
 }
 
 fn object<T: serde::de::DeserializeOwned>(kind: &str, raw: &str, spec: &str) -> (ObjectId, Arc<T>) {
     let id = id(raw);
-    let spec: serde_json::Value = serde_saphyr::from_str(spec).unwrap();
+    let spec: serde_json::Value = serde_saphyr::from_str(spec).expect("YAML");
     let metadata = serde_json::json!({"name": id.name(), "namespace": id.namespace(), "generation": 1});
     let object = serde_json::json!({"apiVersion": "penstock.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec});
-    (id, Arc::new(serde_json::from_value(object).unwrap()))
+    (id, Arc::new(serde_json::from_value(object).expect("an object")))
 }
 
 pub(crate) fn account(raw: &str, spec: &str) -> (ObjectId, Arc<ProviderAccount>) {

@@ -93,7 +93,7 @@ impl Of {
         }
     }
 
-    fn of(api_version: &str, kind: &str) -> Result<Self, String> {
+    fn named(api_version: &str, kind: &str) -> Result<Self, String> {
         let of = match kind {
             "Secret" => Self::Secret,
             "ConfigMap" => Self::ConfigMap,
@@ -132,19 +132,18 @@ fn understand(value: &Value) -> Result<(Key, Said), Vec<Violation>> {
     if !value.is_object() {
         return Err(one(&[], "an object is a map with apiVersion, kind and metadata".into()));
     }
-    let of = Of::of(text("apiVersion"), text("kind")).map_err(|message| one(&["kind"], message))?;
-    let said = match of {
-        Of::Ours(kind) => Said::Ours(validate::manifest(kind, value)?),
-        _ => {
-            let wrong = rules::metadata(value);
-            if !wrong.is_empty() {
-                return Err(wrong);
-            }
-            match of {
-                Of::Secret => Said::Secret(secret(value)?),
-                Of::ConfigMap => Said::CaBundle(value["data"]["ca.crt"].as_str().map(str::to_owned)),
-                _ => Said::Labels(labels(value)),
-            }
+    let of = Of::named(text("apiVersion"), text("kind")).map_err(|message| one(&["kind"], message))?;
+    let said = if let Of::Ours(kind) = of {
+        Said::Ours(validate::manifest(kind, value)?)
+    } else {
+        let wrong = rules::metadata(value);
+        if !wrong.is_empty() {
+            return Err(wrong);
+        }
+        match of {
+            Of::Secret => Said::Secret(secret(value)?),
+            Of::ConfigMap => Said::CaBundle(value["data"]["ca.crt"].as_str().map(str::to_owned)),
+            Of::Namespace | Of::Ours(_) => Said::Labels(labels(value)),
         }
     };
     let metadata = &value["metadata"];

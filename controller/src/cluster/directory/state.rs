@@ -69,6 +69,13 @@ impl State {
                 self.take_in_file(name, seen);
             }
         }
+        // What did not fit may do so now: an object that went from one file to another is in both until the
+        // other has been read too.
+        let unfit: Vec<_> = self.files.iter().filter(|(_, held)| !held.problems.is_empty()).collect();
+        let unfit: Vec<_> = unfit.into_iter().map(|(name, held)| (name.clone(), held.seen.clone())).collect();
+        for (name, seen) in unfit {
+            self.take_in_file(name, seen);
+        }
         self.count_generations();
     }
 

@@ -37,12 +37,10 @@ impl Statuses {
     /// Takes statuses in.
     pub(super) fn take_in(&mut self, writes: &[StatusWrite]) {
         for write in writes {
-            match write {
-                StatusWrite::Account(id, status) => {
-                    drop(self.accounts.insert(id.clone(), (**status).clone()))
-                }
-                StatusWrite::Pool(id, status) => drop(self.pools.insert(id.clone(), (**status).clone())),
-                StatusWrite::Grant(id, status) => drop(self.grants.insert(id.clone(), (**status).clone())),
+            match write.clone() {
+                StatusWrite::Account(id, status) => drop(self.accounts.insert(id, *status)),
+                StatusWrite::Pool(id, status) => drop(self.pools.insert(id, *status)),
+                StatusWrite::Grant(id, status) => drop(self.grants.insert(id, *status)),
             }
         }
     }

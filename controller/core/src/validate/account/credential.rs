@@ -133,7 +133,7 @@ fn instant(name: &str, raw: &Secret) -> Result<Timestamp, Fault> {
 
 fn wanted_keys(profile: &Profile) -> &'static str {
     match (profile.api_key, profile.oauth) {
-        (Some(_), None) | (None, None) => API_KEY,
+        (Some(_) | None, None) => API_KEY,
         (None, Some(Scheme::Chatgpt)) => "accessToken (and accountId)",
         (None, Some(_)) => ACCESS_TOKEN,
         (Some(_), Some(_)) => "apiKey or accessToken",
