@@ -3,12 +3,16 @@
 //!
 //! | module | what it owns |
 //! |---|---|
+//! | [`app`] | the parts put together, and every long-lived task |
 //! | [`config`] | flags, environment and file, checked once |
-//! | [`reconcile`] | the world, and the published plan |
-//! | [`grpc`] | where proxies connect: pushes to them, reports from them |
 //! | [`cluster`] | where objects come from and go to |
+//! | [`reconcile`] | the world, and the published plan |
+//! | [`apply`] | what a plan says beyond being published |
+//! | [`grpc`] | where proxies connect: pushes to them, reports from them |
 //! | [`ingest`] | batches of events from the proxies, on their way into the store |
 //! | [`store`] | the history in Postgres, and the private Postgres itself |
+//! | [`history`] | the life of the history: migrated, written, kept for some days |
+//! | [`api`] | the management API and the dashboard |
 //! | [`certificates`] | the controller's own authority, and its server certificate |
 //! | [`tokens`] | tokens that are made once and kept in the data folder |
 //! | [`leader`] | who may write as a single writer |
@@ -16,10 +20,14 @@
 //! | [`metrics`] | every metric, by name |
 //! | [`telemetry`] | logs |
 
+pub mod api;
+pub mod app;
+pub mod apply;
 pub mod certificates;
 pub mod cluster;
 pub mod config;
 pub mod grpc;
+pub mod history;
 pub mod ingest;
 pub mod leader;
 pub mod metrics;

@@ -1,2 +1,26 @@
-//! Under construction.
-fn main() {}
+//! The control plane of Penstock. All it does is read the settings and run the app.
+
+use std::process::ExitCode;
+
+use penstock_controller::config::Config;
+use penstock_controller::{app, telemetry};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let config = match Config::from_process() {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("penstock-controller: {error}");
+            // The exit status of wrong usage.
+            return ExitCode::from(2);
+        }
+    };
+    telemetry::init(config.log_format, &config.log);
+    match app::run(config).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("penstock-controller: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
