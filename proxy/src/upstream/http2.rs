@@ -171,12 +171,14 @@ fn drop_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// `REFUSED_STREAM`: by RFC 9113 section 8.7 nothing was done, and the request may be sent again.
+/// Whether the upstream says that it did nothing with the request, so that it may be sent again (RFC 9113 section 8.7):
+/// `REFUSED_STREAM`, or a `GOAWAY` that names an earlier stream as the last one; h2 fails only the later ones with it.
 fn is_refused(error: &hyper::Error) -> bool {
     let mut source = std::error::Error::source(error);
     while let Some(error) = source {
         if let Some(error) = error.downcast_ref::<h2::Error>() {
-            return error.reason() == Some(h2::Reason::REFUSED_STREAM);
+            let refused = error.reason() == Some(h2::Reason::REFUSED_STREAM) || error.is_go_away();
+            return refused && error.is_remote();
         }
         source = error.source();
     }

@@ -8,7 +8,7 @@ use http::{Request, Response};
 use tokio::net::TcpStream;
 
 use super::secure::{identity, secure_target};
-use super::server::{Server, get, post, read, text, upstreams};
+use super::server::{Peer, Server, get, post, read, text, upstreams};
 use crate::upstream::{Target, UpstreamError, Versions};
 
 type Asked = (Request<RecvStream>, SendResponse<Bytes>);
@@ -187,6 +187,49 @@ async fn a_request_that_was_not_processed_is_sent_once_more() {
     };
     let client = async {
         assert_eq!(text(get(&upstreams, &target).await).await, "first");
+        assert_eq!(text(get(&upstreams, &target).await).await, "second");
+        assert_eq!(upstreams.counts().stale, 1);
+    };
+    tokio::select! {
+        () = script => panic!("the connection was closed"),
+        () = client => {}
+    }
+}
+
+/// Reads frames until one of a request's head.
+async fn until_headers(peer: &mut Peer) {
+    const HEADERS: u8 = 1;
+    loop {
+        let frame = peer.bytes(9).await;
+        let length = u32::from_be_bytes([0, frame[0], frame[1], frame[2]]);
+        peer.bytes(length as usize).await;
+        if frame[3] == HEADERS {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_crossed_a_goaway_is_sent_once_more() {
+    let (server, upstreams) = (Server::start().await, upstreams());
+    let target = prior_knowledge(&server);
+    let script = async {
+        let mut leaving = server.accept().await;
+        leaving.bytes(24).await;
+        let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+        leaving.send(settings).await;
+        until_headers(&mut leaving).await;
+        let status_200_on_stream_1 = [0, 0, 1, 1, 5, 0, 0, 0, 1, 0x88];
+        leaving.send(status_200_on_stream_1).await;
+        until_headers(&mut leaving).await;
+        let goaway_after_stream_1 = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0];
+        leaving.send(goaway_after_stream_1).await;
+        let mut other = accept(&server).await;
+        answer(&mut asked(&mut other).await.1, "second");
+        drive(other).await;
+    };
+    let client = async {
+        assert_eq!(text(get(&upstreams, &target).await).await, "");
         assert_eq!(text(get(&upstreams, &target).await).await, "second");
         assert_eq!(upstreams.counts().stale, 1);
     };
