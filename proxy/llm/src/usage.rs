@@ -108,6 +108,8 @@ pub struct Tap {
 
 /// How the bytes that pass by become what is read.
 enum Decoding {
+    /// Nothing came yet and no coding was named.
+    Unknown,
     Plain,
     Through(Box<Decoder>),
     /// Not, or not any more: the coding is unknown or the bytes are not what it says.
@@ -155,7 +157,7 @@ impl Tap {
             }
             _ => Reader::Blind,
         };
-        Self { reader, decoding: Decoding::Plain }
+        Self { reader, decoding: Decoding::Unknown }
     }
 
     /// Reads a decoded copy of an answer with this `content-encoding`. An unknown one is not read.
@@ -163,7 +165,7 @@ impl Tap {
     pub fn with_encoding(mut self, encoding: &str) -> Self {
         self.decoding = match Decoder::new(encoding) {
             Ok(Some(decoder)) => Decoding::Through(Box::new(decoder)),
-            Ok(None) => Decoding::Plain,
+            Ok(None) => Decoding::Unknown,
             Err(_) => Decoding::Impossible,
         };
         self
@@ -172,8 +174,13 @@ impl Tap {
     /// Reads the next bytes as they pass by.
     pub fn push(&mut self, chunk: &[u8]) {
         let Self { reader, decoding } = self;
+        if matches!(decoding, Decoding::Unknown) && !chunk.is_empty() {
+            // Some servers compress and do not say so.
+            *decoding =
+                Decoder::sniff(chunk).map_or(Decoding::Plain, |decoder| Decoding::Through(Box::new(decoder)));
+        }
         match decoding {
-            Decoding::Plain => reader.push(chunk),
+            Decoding::Unknown | Decoding::Plain => reader.push(chunk),
             Decoding::Through(decoder) => {
                 if decoder.push(chunk, MAX_DECODED, |piece| reader.push(piece)).is_err() {
                     *decoding = Decoding::Impossible;
@@ -207,7 +214,7 @@ impl Tap {
     /// What [`crate::phrase::stream_error`] needs; `None` if no event can be appended to this body.
     pub fn tail(&self) -> Option<StreamTail> {
         match (&self.reader, &self.decoding) {
-            (Reader::Stream(stream), Decoding::Plain) => Some(stream.tail()),
+            (Reader::Stream(stream), Decoding::Unknown | Decoding::Plain) => Some(stream.tail()),
             _ => None,
         }
     }

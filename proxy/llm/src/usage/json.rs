@@ -45,10 +45,12 @@ impl JsonTap {
         let failed = stream_error.is_some()
             || text(self.walker.get(STATUS))
                 .is_some_and(|status| status == "failed" || status == "cancelled");
-        let finish = match (self.walker.is_closed(), failed) {
-            (_, true) => Finish::Errored,
-            (true, false) => Finish::Terminal,
-            (false, false) => Finish::Open,
+        // Nothing at all is a whole answer to a deletion, not to a prompt.
+        let missing = self.bytes == 0 && self.endpoint == Endpoint::Create;
+        let finish = match (failed, missing || self.walker.is_inside()) {
+            (true, _) => Finish::Errored,
+            (false, true) => Finish::Open,
+            (false, false) => Finish::Terminal,
         };
         let output_bytes = if failed { 0 } else { self.bytes.saturating_sub(ENVELOPE) };
         let mut reading = Reading {

@@ -108,6 +108,11 @@ impl Walker {
         self.closed
     }
 
+    /// Whether a string, object or array is not complete.
+    pub(super) fn is_inside(&self) -> bool {
+        !self.closed && (self.depth > 0 || self.place != Place::Outside)
+    }
+
     /// Takes the next bytes.
     pub(super) fn push(&mut self, piece: &[u8]) {
         let mut rest = piece;

@@ -52,6 +52,21 @@ fn a_body_that_was_cut_is_open_and_estimated() {
 }
 
 #[test]
+fn only_what_was_begun_can_be_cut() {
+    for (endpoint, body, finish) in [
+        (Endpoint::Other, "", Finish::Terminal),
+        (Endpoint::Create, "", Finish::Open),
+        (Endpoint::Other, "null", Finish::Terminal),
+        (Endpoint::Other, " [1,{}] ", Finish::Terminal),
+        (Endpoint::Other, "[1,{}", Finish::Open),
+        (Endpoint::Other, "\"text", Finish::Open),
+        (Endpoint::Other, "\"text\"", Finish::Terminal),
+    ] {
+        assert_eq!(read(Dialect::OpenaiChat, endpoint, &[body.as_bytes()]).finish, finish, "{body:?}");
+    }
+}
+
+#[test]
 fn usage_may_come_before_what_it_counts_and_after_a_long_echo() {
     let echo = "x".repeat(200_000);
     let body = format!(
