@@ -87,11 +87,9 @@ impl Reporting {
 
     /// The next batch that was stored; `None` once the stream is broken.
     async fn stored(&mut self) -> Option<u64> {
-        loop {
-            match self.answers.message().await.ok()??.message? {
-                Answer::Stored(stored) => return Some(stored.batch_id),
-                Answer::Busy(busy) => panic!("the queue is long enough: {busy:?}"),
-            }
+        match self.answers.message().await.ok()??.message? {
+            Answer::Stored(stored) => Some(stored.batch_id),
+            Answer::Busy(busy) => panic!("the queue is long enough: {busy:?}"),
         }
     }
 }

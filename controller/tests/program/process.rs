@@ -44,16 +44,19 @@ impl Process {
     /// Starts it and waits until it is ready.
     pub(crate) async fn start(dir: &Path, flags: &[&str]) -> Self {
         let mut process = Self::spawn(dir, flags, None);
-        let Some(line) = process.stdout.next_line().await.unwrap() else {
+        let Some(printed) = process.stdout.next_line().await.unwrap() else {
             panic!("it ended: {}", process.ended().await.1)
         };
-        process.printed = line;
-        let ready: Value = serde_json::from_str(&process.printed).unwrap();
-        process.api = ready["api"].as_str().unwrap().to_owned();
-        process.grpc = ready["grpc"].as_str().unwrap().to_owned();
+        let ready: Value = serde_json::from_str(&printed).unwrap();
+        let said = |key: &str| ready[key].as_str().unwrap().to_owned();
         let token = std::fs::read_to_string(dir.join("data/admin-token")).unwrap();
-        process.admin_token = token.trim().to_owned();
-        process
+        Self {
+            api: said("api"),
+            grpc: said("grpc"),
+            admin_token: token.trim().to_owned(),
+            printed,
+            ..process
+        }
     }
 
     pub(crate) fn signal(&mut self, name: &str) {
