@@ -147,7 +147,7 @@ pub struct OnExhausted {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Capture {
-    /// Off (the default), Errors, or All.
+    /// "Off" (the default), Errors, or All. Off needs its quotes: without them YAML reads it as false.
     #[serde(default)]
     pub payloads: Payloads,
     /// Regular expressions; what they match is replaced by *** before anything is stored.

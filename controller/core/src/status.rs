@@ -5,6 +5,11 @@ use penstock_crds::account::status::{CooldownStatus, ProviderAccountStatus, Tigh
 use penstock_proto::limits::{Cooldown, CooldownReason, CooldownScope, Limits, Window, WindowStatus as Word};
 use penstock_proto::snapshot::AccountState;
 
+/// As many as the definition of the kind allows; more would make the API server refuse the status.
+const MOST_WINDOWS: usize = 32;
+/// The same for cooldowns.
+const MOST_COOLDOWNS: usize = 64;
+
 /// Every reason, for reading labels.
 const REASONS: [CooldownReason; 7] = [
     CooldownReason::QuotaExhausted,
@@ -41,12 +46,18 @@ pub fn join(state: &mut AccountState, written: &ProviderAccountStatus) {
     }
 }
 
-/// The windows as they are written.
+/// The windows as they are written: those observed last, if there are more than fit.
 pub fn windows(limits: &Limits) -> Vec<WindowStatus> {
-    limits.windows().map(|(name, window)| write_window(name, window)).collect()
+    let mut all: Vec<_> = limits.windows().map(|(name, window)| write_window(name, window)).collect();
+    if all.len() > MOST_WINDOWS {
+        all.sort_by_key(|window| std::cmp::Reverse(window.observed_at));
+        all.truncate(MOST_WINDOWS);
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+    all
 }
 
-/// The cooldowns as they are written.
+/// The cooldowns as they are written: those that end last, if there are more than fit.
 pub fn cooldowns(limits: &Limits) -> Vec<CooldownStatus> {
     let mut all = Vec::new();
     for (scope, history) in limits.cooldowns() {
@@ -60,6 +71,11 @@ pub fn cooldowns(limits: &Limits) -> Vec<CooldownStatus> {
         let (entries, lifted_at) = history.parts();
         all.extend(lifted_at.map(|at| entry(None, None, Some(at))));
         all.extend(entries.iter().map(|held| entry(Some(held.until), Some(held.observed_at), None)));
+    }
+    if all.len() > MOST_COOLDOWNS {
+        // Stable, so that the order of the scopes remains within the same end.
+        all.sort_by_key(|cooldown| std::cmp::Reverse(cooldown.until.max(cooldown.lifted_at)));
+        all.truncate(MOST_COOLDOWNS);
     }
     all
 }
@@ -110,5 +126,32 @@ fn write_window(name: &str, window: &Window) -> WindowStatus {
         status: status.to_owned(),
         remaining: window.remaining,
         observed_at: window.observed_at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::Timestamp;
+
+    #[test]
+    fn a_status_never_grows_beyond_what_its_definition_allows() {
+        let mut limits = Limits::default();
+        let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).unwrap();
+        for n in 0..100 {
+            let window = Window {
+                utilization: 1.0,
+                resets_at: None,
+                status: Word::Allowed,
+                remaining: None,
+                observed_at: at(n),
+            };
+            limits.observe_window(&format!("w{n:03}"), window);
+            let scope = CooldownScope { reason: CooldownReason::Throttled, model: Some(format!("m{n}")) };
+            limits.observe_cooldown(scope, Cooldown { until: at(1_000 + n), observed_at: at(n) });
+        }
+        let (windows, cooldowns) = (windows(&limits), cooldowns(&limits));
+        assert_eq!((windows.len(), windows[0].name.as_str()), (MOST_WINDOWS, "w068"));
+        assert_eq!((cooldowns.len(), cooldowns[0].until), (MOST_COOLDOWNS, Some(at(1_099))));
     }
 }
