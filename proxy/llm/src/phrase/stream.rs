@@ -25,14 +25,14 @@ pub struct StreamTail {
 
 /// The bytes to append to a stream that broke, before it is closed; `[DONE]` or a closing event must not
 /// follow. `None` is phrased like Chat Completions.
-///
-/// An unfinished line is ended first: its event is lost either way, and the error must not become part of
-/// it.
 pub fn stream_error(dialect: Option<Dialect>, problem: &Problem, tail: &StreamTail) -> Bytes {
-    let lead = match tail.boundary {
-        Boundary::Clean => "",
-        Boundary::InEvent => "\n",
-        Boundary::InLine => "\n\n",
+    let lead = match (tail.boundary, dialect) {
+        (Boundary::Clean, _) => "",
+        (Boundary::InEvent, _) => "\n",
+        // Half an event cannot be taken back, but renamed: the SDKs skip a ping without looking into it.
+        (Boundary::InLine, Some(Dialect::AnthropicMessages)) => "\nevent: ping\n\n",
+        // Here its data fails to parse before the error is reached, which is no silent end either.
+        (Boundary::InLine, _) => "\n\n",
     };
     let event = match dialect {
         Some(Dialect::AnthropicMessages) => {

@@ -164,7 +164,8 @@ fn a_broken_stream_ends_with_an_error_of_its_dialect() {
     let all = [event(A, &tail), event(C, &tail), event(R, &tail), event(R, &StreamTail::default())];
     insta::assert_snapshot!(all.concat());
     let in_line = StreamTail { boundary: Boundary::InLine, ..StreamTail::default() };
-    assert!(event(A, &in_line).starts_with("\n\nevent: error\n"));
+    assert!(event(A, &in_line).starts_with("\nevent: ping\n\nevent: error\n"));
+    assert!(event(C, &in_line).starts_with("\n\ndata: {\"error\""));
 }
 
 #[test]
