@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// After the first death; doubled with each further one.
@@ -50,7 +50,7 @@ pub(crate) struct Supervised {
     state: watch::Receiver<State>,
     stop: CancellationToken,
     kill: CancellationToken,
-    task: JoinHandle<()>,
+    task: JoinSet<()>,
 }
 
 #[derive(Clone, Debug)]
@@ -92,6 +92,19 @@ impl Spec {
         self
     }
 
+    /// Keeps to the ports it was given, so that others still find it after a restart.
+    fn keep_addresses(&mut self, ready: &Ready) {
+        for at in 1..self.args.len() {
+            let flag = self.args[at - 1].to_string_lossy();
+            let key = flag.trim_start_matches("--").trim_end_matches("-listen").to_owned();
+            if flag.ends_with("listen")
+                && let Some(address) = ready.said.get(key).and_then(Value::as_str)
+            {
+                self.args[at] = address.into();
+            }
+        }
+    }
+
     fn spawn(&self) -> anyhow::Result<Child> {
         Command::new(&self.program)
             .args(&self.args)
@@ -119,11 +132,19 @@ impl Ready {
 
 impl Supervised {
     /// Starts it. Nothing is awaited here.
-    pub(crate) fn start(spec: Spec) -> Self {
+    pub(crate) fn start(mut spec: Spec) -> Self {
         let (publish, state) = watch::channel(State::Starting);
         let (stop, kill) = (CancellationToken::new(), CancellationToken::new());
         let name = spec.name;
-        let task = supervise_task(spec, publish, stop.clone(), kill.clone());
+        let mut task = JoinSet::new();
+        let (stopping, killing) = (stop.clone(), kill.clone());
+        task.spawn(async move {
+            let last = match supervise(&mut spec, &publish, &stopping, &killing).await {
+                Ok(()) => State::Stopped,
+                Err(error) => State::GaveUp(format!("{error:#}")),
+            };
+            publish.send_replace(last);
+        });
         Self { name, state, stop, kill, task }
     }
 
@@ -148,40 +169,18 @@ impl Supervised {
     /// Asks it to stop, and kills it when it has not within the time.
     pub(crate) async fn stop(&mut self, within: Duration) {
         self.stop.cancel();
-        if tokio::time::timeout(within, &mut self.task).await.is_err() {
+        if tokio::time::timeout(within, self.task.join_next()).await.is_err() {
             if !within.is_zero() {
                 eprintln!("The {} did not stop within {} s; ending it.", self.name, within.as_secs());
             }
             self.kill.cancel();
-            drop((&mut self.task).await);
+            self.task.join_next().await;
         }
     }
 }
 
-impl Drop for Supervised {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "this command's only long-lived tasks; joined by stop()")]
-fn supervise_task(
-    spec: Spec,
-    publish: watch::Sender<State>,
-    stop: CancellationToken,
-    kill: CancellationToken,
-) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        let last = match supervise(&spec, &publish, &stop, &kill).await {
-            Ok(()) => State::Stopped,
-            Err(error) => State::GaveUp(format!("{error:#}")),
-        };
-        publish.send_replace(last);
-    })
-}
-
 async fn supervise(
-    spec: &Spec,
+    spec: &mut Spec,
     publish: &watch::Sender<State>,
     stop: &CancellationToken,
     kill: &CancellationToken,
@@ -193,8 +192,9 @@ async fn supervise(
         if stop.is_cancelled() {
             return Ok(());
         }
-        if matches!(*publish.borrow(), State::Starting) {
-            bail!("{}", explain(status, &last_lines));
+        match &*publish.borrow() {
+            State::Ready(ready) => spec.keep_addresses(ready),
+            State::Starting | State::GaveUp(_) | State::Stopped => bail!("{}", explain(status, &last_lines)),
         }
         if started.elapsed() >= STEADY {
             pause = FIRST_PAUSE;
