@@ -81,6 +81,8 @@ pub(crate) struct Strike {
     pub(crate) fault: Option<Hit>,
     pub(crate) first_byte_delay_ms: u64,
     pub(crate) event_delay_ms: u64,
+    /// Whether a `slow` is among it.
+    pub(crate) slow: bool,
 }
 
 /// A fault that strikes.
@@ -128,7 +130,8 @@ impl Rule {
     }
 
     fn concerns(&self, target: Target<'_>) -> bool {
-        let applies = target.stream || !self.kind.needs_stream();
+        let applies = (target.stream || !self.kind.needs_stream())
+            && (!target.model.is_empty() || !self.kind.needs_model());
         applies
             && self.account.as_deref().is_none_or(|account| account == target.account)
             && self.path.as_deref().is_none_or(|path| target.path.contains(path))
@@ -189,6 +192,7 @@ impl Faults {
                 continue;
             }
             if is_slow {
+                strike.slow = true;
                 strike.first_byte_delay_ms += active.rule.first_byte_delay_ms;
                 strike.event_delay_ms += active.rule.event_delay_ms;
             } else {
@@ -276,6 +280,14 @@ mod tests {
         let target = Target { account: "a", path: "/", model: "", stream: true };
         let strike = faults.strike(target, at(0), |_| true);
         assert_eq!((strike.event_delay_ms, strike.fault.map(|hit| hit.kind)), (5, Some(FaultKind::Cut)));
+    }
+
+    #[test]
+    fn a_fault_of_a_model_waits_for_a_request_that_names_one() {
+        let mut faults = faults(r#"{"kind":"model_not_found"}"#);
+        let target = Target { account: "a", path: "/v1/models", model: "", stream: false };
+        assert_eq!(faults.strike(target, at(0), |_| true).fault, None);
+        assert_eq!(struck(&mut faults, "a", false, 0), Some(FaultKind::ModelNotFound));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::{
     anthropic,
     ask::{Ask, Turn},
     codex,
-    faults::{Break, Hit, Shape, Target},
+    faults::{Break, FaultKind, Hit, Shape, Target},
     ids::Ids,
     json::Raw,
     openai::{self, chat, responses},
@@ -77,7 +77,7 @@ pub(crate) fn decide(state: &State, heard: &Heard<'_>) -> Decision {
     Decision {
         reply,
         breaks,
-        cause,
+        cause: cause.or(strike.slow.then_some(FaultKind::Slow.as_label())),
         request_id: responder.request_id,
         model: responder.model,
         stream: responder.stream,

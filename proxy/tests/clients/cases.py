@@ -18,6 +18,8 @@ OPERATIONS = {
     "claude-code": ["prompt", "tools"],
     "codex": ["prompt", "tools"],
 }  # fmt: skip
+# Those that name a model.
+ASKING = {client: [o for o in operations if o != "models"] for client, operations in OPERATIONS.items()}
 STREAMS = {
     "anthropic-python": ["stream"],
     "anthropic-node": ["stream"],
@@ -76,7 +78,7 @@ CASES = [
     Case("healthy", direct=True),
     before("five_hour", strikes=1),
     before("seven_day", families=("anthropic",), strikes=1),
-    before("model_window", families=("anthropic",), path="/v1/messages", strikes=1),
+    Case("model_window", {"kind": "model_window"}, families=("anthropic",), operations=ASKING, strikes=1),
     before("per_minute", strikes=1, resetsInSeconds=600),
     before("windowless"),
     before("insufficient_quota", families=("openai",), strikes=1),
@@ -102,7 +104,7 @@ CASES = [
     midway("body reset", "reset_midway", WHOLES),
     # Command line clients try again by themselves when they notice.
     Case(
-        "cut once, command line",
+        "stream cut once",
         {"kind": "cut", "times": 1},
         operations={"claude-code": ["prompt"], "codex": ["prompt"]},
         direct=True,

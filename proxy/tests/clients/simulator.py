@@ -23,9 +23,6 @@ class Simulator:
             text = answer.read()
         return json.loads(text) if text else None
 
-    def reset(self) -> None:
-        self.call("POST", "/reset")
-
     def fault(self, **rule) -> None:
         self.call("POST", "/faults", rule)
 

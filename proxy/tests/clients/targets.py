@@ -23,8 +23,8 @@ class Direct:
 
     pooled = False
 
-    def fresh(self, case: str) -> Accounts:
-        return Accounts(CLIENT_KEY, CLIENT_KEY)
+    def fresh(self, case: str, family: str) -> Accounts:
+        return Accounts(f"{CLIENT_KEY}-{case}", f"{CLIENT_KEY}-{case}")
 
 
 class Pool:
@@ -34,31 +34,34 @@ class Pool:
     pooled = True
 
     def __init__(self, folder: str, admin_url: str, simulator_url: str) -> None:
-        self.file = pathlib.Path(folder) / "clients-under-test.yaml"
+        self.folder = pathlib.Path(folder)
         self.admin = admin_url.rstrip("/")
         self.bases = {"anthropic": f"{simulator_url}/anthropic", "openai": f"{simulator_url}/openai/v1"}
+        self.write("clients-pool", [pool()])
 
-    def fresh(self, case: str) -> Accounts:
-        name = case.replace("_", "-").replace(" ", "-")
-        accounts = Accounts(f"sk-{name}-first", f"sk-{name}-second")
-        documents = [pool()]
-        for provider, base in self.bases.items():
-            for priority, key in enumerate([accounts.first, accounts.second]):
-                documents += account(f"{provider}-{key.removeprefix('sk-')}", provider, base, key, priority)
-        # Written beside and renamed, so that nobody reads half of it. JSON is YAML.
+    def fresh(self, case: str, family: str) -> Accounts:
+        names = [f"{family}-{case}-first", f"{family}-{case}-second"]
+        documents = []
+        for priority, name in enumerate(names):
+            documents += account(name, family, self.bases[family], f"sk-{name}", priority)
+        self.write(f"clients-{family}", documents)
+        wanted = set(names)
+        until(lambda: self.account_names(family), lambda names: wanted == names)
+        return Accounts(*(f"sk-{name}" for name in names))
+
+    def write(self, name: str, documents: list) -> None:
+        """Written beside and renamed, so that nobody reads half of it. JSON is YAML."""
         text = "\n---\n".join(json.dumps(document, indent=1) for document in documents)
-        whole = self.file.with_suffix(".new")
+        whole = self.folder / f"{name}.new"
         whole.write_text(text, encoding="utf-8")
         whole.chmod(0o600)
-        whole.rename(self.file)
-        wanted = {f"{provider}-{name}-{which}" for provider in self.bases for which in ("first", "second")}
-        until(self.account_names, lambda names: wanted == names)
-        return accounts
+        whole.rename(self.folder / f"{name}.yaml")
 
-    def account_names(self) -> set[str]:
+    def account_names(self, family: str) -> set[str]:
         with urllib.request.urlopen(f"{self.admin}/debug/state", timeout=5) as answer:
             state = json.load(answer)
-        return {account["id"].rsplit("/", 1)[-1] for account in state["accounts"]}
+        names = {account["id"].rsplit("/", 1)[-1] for account in state["accounts"]}
+        return {name for name in names if name.startswith(f"{family}-")}
 
 
 def account(name: str, provider: str, base: str, key: str, priority: int) -> list[dict]:

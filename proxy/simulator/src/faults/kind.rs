@@ -116,6 +116,11 @@ impl FaultKind {
         matches!(self, Self::OverloadedEvent | Self::ErrorEvent)
     }
 
+    /// Whether it can strike only what names a model.
+    pub(super) fn needs_model(self) -> bool {
+        matches!(self, Self::ModelWindow | Self::ModelNotFound)
+    }
+
     /// What it does; `until` is the reset it announces.
     pub(crate) fn shape(self, until: Option<Timestamp>) -> Shape {
         let until = until.unwrap_or(Timestamp::MAX);
