@@ -51,7 +51,6 @@ pub(super) async fn serve(
     stream.set_nodelay(true)?;
     let bounds = &worker.state().config.bounds;
     let (head_timeout, write_progress) = (bounds.head_timeout, bounds.write_progress);
-    let drain = worker.state().shutdown.drain.clone();
     let stream = Stalled::new(stream, write_progress);
     match tls {
         None => {
@@ -59,20 +58,27 @@ pub(super) async fn serve(
             let http2 = tokio::select! {
                 http2 = first => http2??,
                 // Nothing was asked yet.
-                () = drain.cancelled() => return Ok(()),
+                () = worker.state().shutdown.drain.cancelled() => return Ok(()),
             };
             speak(stream, http2, worker).await
         }
-        Some(acceptor) => {
-            let handshake = timeout(head_timeout, acceptor.accept(stream));
-            let stream = tokio::select! {
-                stream = handshake => stream??,
-                () = drain.cancelled() => return Ok(()),
-            };
-            let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            speak(stream, http2, worker).await
-        }
+        // Boxed: the state of TLS is some KiB that cleartext connections need not keep room for.
+        Some(acceptor) => Box::pin(serve_tls(stream, acceptor, worker)).await,
     }
+}
+
+async fn serve_tls(
+    stream: Stalled<TcpStream>,
+    acceptor: Arc<TlsAcceptor>,
+    worker: Worker,
+) -> Result<(), Failure> {
+    let handshake = timeout(worker.state().config.bounds.head_timeout, acceptor.accept(stream));
+    let stream = tokio::select! {
+        stream = handshake => stream??,
+        () = worker.state().shutdown.drain.cancelled() => return Ok(()),
+    };
+    let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    speak(stream, http2, worker).await
 }
 
 /// Looks at the first bytes without taking them. A client that speaks HTTP/2 by prior knowledge sends
@@ -95,9 +101,9 @@ where
         let answer = Box::pin(worker.clone().handle(request));
         async move { Ok::<_, Infallible>(answer.await) }
     });
+    // Boxed where it is made: held in this future, it would take its room two and three times over.
     if http2 {
-        let connection = h2().serve_connection(io, service);
-        tokio::pin!(connection);
+        let mut connection = Box::pin(h2().serve_connection(io, service));
         tokio::select! {
             biased;
             ended = connection.as_mut() => return Ok(ended?),
@@ -105,8 +111,7 @@ where
         }
         Ok(connection.await?)
     } else {
-        let connection = h1(head_timeout).serve_connection(io, service);
-        tokio::pin!(connection);
+        let mut connection = Box::pin(h1(head_timeout).serve_connection(io, service));
         tokio::select! {
             biased;
             ended = connection.as_mut() => return Ok(ended?),
