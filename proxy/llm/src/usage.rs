@@ -1,7 +1,7 @@
 //! The tap: reads tokens, model and ending of an answer that passes by. wire.md 6.
 //!
 //! It only watches: no method can fail, and nothing is held back or changed. Memory is bounded whatever
-//! arrives ([`walk::Walker`] keeps a few short values), results do not depend on where chunks are cut.
+//! arrives (a few short values are kept), results do not depend on where chunks are cut.
 
 mod count;
 mod json;
