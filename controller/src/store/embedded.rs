@@ -154,6 +154,8 @@ impl Embedded {
         if let Err(error) = server::stop_left_over(&self.cluster).await {
             let error: &dyn std::error::Error = &error;
             warn!(error, "the private Postgres was left behind");
+        } else {
+            self.cluster.remove_socket_folder();
         }
     }
 

@@ -102,6 +102,14 @@ impl Cluster {
         }
     }
 
+    /// Removes the socket's folder where it is one of its own; the server has stopped.
+    pub(super) fn remove_socket_folder(&self) {
+        if self.socket != self.path {
+            // What is left in it, if anything, is a socket that nobody listens on.
+            let _ = std::fs::remove_dir_all(&self.socket);
+        }
+    }
+
     /// Makes the cluster if it is not there, and refuses one of another version.
     pub(super) async fn initialise(&self) -> Result<(), EmbeddedError> {
         self.own_folder(&self.path)?;
