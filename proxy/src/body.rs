@@ -34,37 +34,47 @@ pub(crate) struct RequestBody {
     pub(crate) asked: Asked,
 }
 
+/// How much of a body is read, and how long that may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Largest body, bytes.
+    pub(crate) largest: u64,
+    /// Longest gap between two pieces.
+    pub(crate) progress: Duration,
+    /// The client waits for our word before it sends: a body that is too large is never asked for.
+    pub(crate) announced_first: bool,
+}
+
 /// Reads the whole body. `progress` limits the gaps, not the total, so a slow upload is served.
-pub(crate) async fn collect(
-    mut incoming: Incoming,
-    largest: u64,
-    progress: Duration,
-) -> Result<Bytes, Refusal> {
+pub(crate) async fn collect(mut incoming: Incoming, limits: Limits) -> Result<Bytes, Refusal> {
+    let Limits { largest, progress, announced_first } = limits;
     if incoming.is_end_stream() {
         return Ok(Bytes::new());
     }
     let announced = incoming.size_hint().exact();
     if announced.is_some_and(|length| length > largest) {
-        throw_away(incoming, largest).await;
+        if !announced_first {
+            throw_away(incoming, largest).await;
+        }
         return Err(Refusal::TooLarge { largest });
     }
-    let mut first = match timeout(progress, next(&mut incoming)).await.map_err(|_| Refusal::SlowBody)?? {
+    let mut piece = match timeout(progress, next(&mut incoming)).await.map_err(|_| Refusal::SlowBody)?? {
         None => return Ok(Bytes::new()),
         // Most bodies arrive with their head, as one piece: no copy.
         Some(all) if announced == Some(all.len() as u64) => return Ok(all),
         Some(first) => first,
     };
     let capacity = usize::try_from(announced.unwrap_or(0).min(TRUSTED_LENGTH)).unwrap_or(0);
-    let mut body = BytesMut::with_capacity(capacity.max(first.len()));
+    let mut body = BytesMut::with_capacity(capacity.max(piece.len()));
     loop {
-        body.extend_from_slice(&first);
+        body.extend_from_slice(&piece);
         if body.len() as u64 > largest {
             throw_away(incoming, largest).await;
             return Err(Refusal::TooLarge { largest });
         }
         match timeout(progress, next(&mut incoming)).await.map_err(|_| Refusal::SlowBody)?? {
             None => return Ok(body.freeze()),
-            Some(more) => first = more,
+            Some(more) => piece = more,
         }
     }
 }

@@ -20,6 +20,7 @@ use penstock_proxy_core::event::{Gathered, Sent, assemble};
 use penstock_proxy_core::live::Ticket;
 use penstock_proxy_core::pool::Candidate;
 use penstock_proxy_core::route::{Operation, Route};
+use rand::Rng;
 use uuid::Uuid;
 
 use crate::body::RequestBody;
@@ -48,12 +49,13 @@ impl Completion {
     /// A request was accepted: from here on there will be an event.
     pub(crate) fn begin(state: Arc<State>, head: &Parts) -> Self {
         state.metrics.request_started();
+        let now = Timestamp::now();
         let trace_id = telemetry::trace_id(&head.headers).unwrap_or_default().to_owned();
         let gathered = Gathered {
             method: head.method.as_str().to_owned(),
             path: head.uri.path().to_owned(),
             trace_id,
-            ..nothing(Uuid::now_v7(), Timestamp::now())
+            ..nothing(new_id(now), now)
         };
         Self { state, gathered, operation: Operation::Other, attempts: None, trying: None }
     }
@@ -206,6 +208,12 @@ impl Drop for Completion {
         self.state.metrics.request_ended(self.operation, &event);
         self.state.sink.offer(event);
     }
+}
+
+/// As `Uuid::now_v7`, without a system call for the random part.
+fn new_id(now: Timestamp) -> Uuid {
+    let millis = u64::try_from(now.as_millisecond()).unwrap_or_default();
+    uuid::Builder::from_unix_timestamp_millis(millis, &rand::rng().random()).into_uuid()
 }
 
 /// A request of which nothing is known yet.

@@ -214,12 +214,12 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// Whoever reaches a loopback address, or is in the same pod, is trusted; everyone else needs a key.
+/// Whoever reaches a loopback address is on this machine or in this pod and trusted; everyone else, and
+/// whoever comes through a gateway, needs a key.
 fn access(config: &Config) -> Result<Access, InvalidObjectId> {
     let trusted = match config.role {
-        Role::Sidecar => true,
         Role::Gateway => false,
-        Role::Standalone => config.listen.ip().is_loopback(),
+        Role::Sidecar | Role::Standalone => config.listen.ip().is_loopback(),
     };
     if !trusted {
         return Ok(Access::Keyed);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::header::{CONNECTION, UPGRADE};
+use http::header::{CONNECTION, EXPECT, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
@@ -14,7 +14,7 @@ use penstock_proxy_core::directives::Directives;
 use penstock_proxy_core::route::Route;
 
 use crate::attempt::{Expect, Outgoing};
-use crate::body::RequestBody;
+use crate::body::{self, RequestBody};
 use crate::config::Config;
 use crate::respond::Refusal;
 use crate::state::Published;
@@ -40,6 +40,15 @@ pub(super) fn refuse_upgrade(headers: &HeaderMap) -> Result<(), Refusal> {
         return Err(Refusal::UpgradeRequired);
     }
     Ok(())
+}
+
+/// How much of the body is read.
+pub(super) fn body_limits(head: &Parts, config: &Config) -> body::Limits {
+    body::Limits {
+        largest: config.max_body,
+        progress: config.bounds.body_progress,
+        announced_first: head.headers.contains_key(EXPECT),
+    }
 }
 
 /// The facts that decide where a request goes.

@@ -116,6 +116,23 @@ async fn a_body_that_is_too_large_is_refused_in_the_client_s_dialect() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_too_large_is_not_asked_for() {
+    let provider = Provider::always(|| json(200, MESSAGE)).await;
+    let accounts = vec![account("a", &provider, 0)];
+    let pool = pool(&accounts);
+    let proxy = Proxy::start_with(accounts, pool, |config| config.max_body = 1_000).await;
+    let head = "POST /v1/messages HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\n";
+    let answer = proxy.send(format!("{head}content-length: 5000\r\n\r\n")).await;
+    assert_eq!(answer.status, 413);
+    let mut client = proxy.client().await;
+    client.write(format!("{head}content-length: {}\r\n\r\n", ASK.len())).await;
+    client.read_until("100 Continue\r\n\r\n").await;
+    client.buffer.clear();
+    client.write(ASK).await;
+    assert_eq!(client.answer().await.status, 200);
+}
+
+#[tokio::test]
 async fn a_client_that_stalls_is_cut_off_and_only_the_gaps_count() {
     let provider = Provider::always(|| json(200, MESSAGE)).await;
     let accounts = vec![account("a", &provider, 0)];

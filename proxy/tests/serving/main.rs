@@ -5,6 +5,7 @@
 mod drain;
 mod failover;
 mod limits;
+mod program;
 mod protocols;
 mod request;
 mod stream;

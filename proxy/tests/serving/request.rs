@@ -195,6 +195,26 @@ async fn an_answer_without_a_body_ends_at_once() {
 }
 
 #[tokio::test]
+async fn a_head_request_is_answered_with_the_length_and_no_body() {
+    let provider = Provider::always(|| {
+        vec![Do::Send(
+            b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 77\r\n\r\n".to_vec(),
+        )]
+    })
+    .await;
+    let proxy = Proxy::start(vec![account("a", &provider, 0)]).await;
+    let mut client = proxy.client().await;
+    for _ in 0..2 {
+        client.write("HEAD /v1/anthropic/v1/files/f1 HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        client.read_until("\r\n\r\n").await;
+        let answer = client.unread();
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("content-length: 77"), "{answer}");
+        client.buffer.clear();
+        assert_eq!(proxy.event().await.ending, Ending::Complete);
+    }
+}
+
+#[tokio::test]
 async fn our_own_refusals_are_in_the_client_s_dialect_and_recorded() {
     let provider = Provider::always(|| json(200, MESSAGE)).await;
     let proxy = Proxy::start(vec![account("a", &provider, 0)]).await;

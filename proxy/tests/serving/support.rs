@@ -4,7 +4,7 @@ mod client;
 mod provider;
 mod proxy;
 
-pub(crate) use client::{get, post};
+pub(crate) use client::{Client, get, post};
 pub(crate) use provider::{Do, Provider, Seen, chunk, chunked, json, reply};
 pub(crate) use proxy::{Proxy, account, mapped, openai, pool};
 
