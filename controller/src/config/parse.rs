@@ -83,6 +83,7 @@ struct Check {
 }
 
 impl Raw {
+    // Long because every setting has its line, once where it is read and once where it is kept.
     pub(super) fn check(self, api_keys: Vec<(Provider, Secret)>) -> Result<Config, InvalidConfig> {
         let config = self.config.unwrap_or_else(|| DEFAULT_CONFIG.into());
         let mut check = Check { file: BTreeMap::new(), problems: Vec::new() };

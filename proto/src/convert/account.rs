@@ -39,8 +39,8 @@ pub(super) fn read(id: AccountId, wire: wire::Account) -> Result<Account, Conver
     })
 }
 
+// Long because every field has its line, and no `..`: a new one must decide how it travels.
 pub(super) fn write(account: &Account) -> wire::Account {
-    // No `..`: a new field must decide how it travels.
     let Account {
         id: _, // the resource's name
         provider,
