@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::api::{self, Access, ApiState, Settings};
+use crate::budget::Budgets;
 use crate::certificates::Certificates;
 use crate::cluster::Cluster;
 use crate::cluster::directory::{self, Directory};
@@ -26,7 +27,7 @@ use crate::grpc::{Grpc, Identity, Registry};
 use crate::ingest::{self, Ingest};
 use crate::leader::Election;
 use crate::metrics::Metrics;
-use crate::reconcile::{self, Reconciler};
+use crate::reconcile::{self, Clock, Reconciler};
 use crate::store::embedded::Embedded;
 use crate::store::{Store, postgres};
 use crate::tokens::token;
@@ -118,17 +119,14 @@ async fn parts(config: &Config, tasks: &mut Tasks) -> anyhow::Result<Parts> {
     let database = database(config, tasks).await?;
     let store = Store::new(&database)?;
     let (ingest, ingester) = ingest::channel(store.clone(), history::pricer(PriceTable::built_in()?));
-    let (days, stop) = (config.history_days, tasks.stop_history.clone());
-    let writing = history::run(store.clone(), ingester, days, Election::Alone, stop);
-    tasks.history("history", async move { Ok(writing.await?) });
-
     let cluster = cluster(config, tasks).await?;
     let (registry, mut metrics) = (Registry::default(), Metrics::new());
     metrics.watch(registry.clone(), ingest.clone());
+    let clock: Clock = Arc::new(Timestamp::now);
     let (reconciler, deciding) = reconcile::channel(
         cluster.objects(),
         registry.clone(),
-        Arc::new(Timestamp::now),
+        Arc::clone(&clock),
         metrics.reconcile.clone(),
     );
     let stop = tasks.stop_front.clone();
@@ -136,6 +134,10 @@ async fn parts(config: &Config, tasks: &mut Tasks) -> anyhow::Result<Parts> {
         deciding.run(stop).await;
         Ok(())
     });
+    let budgets = Budgets { objects: cluster.objects(), reconciler: reconciler.clone(), clock };
+    let (days, stop) = (config.history_days, tasks.stop_history.clone());
+    let writing = history::run(store.clone(), ingester, days, Election::Alone, budgets, stop);
+    tasks.history("history", async move { Ok(writing.await?) });
     let applying = apply::run(cluster.clone(), reconciler.plan(), Election::Alone, tasks.stop_front.clone());
     tasks.front("apply", async move {
         applying.await;

@@ -1,5 +1,5 @@
 //! The life of the history: tables brought to this version, events written, days made ahead and removed
-//! when they are no longer kept. While the database is away all this waits; nothing else does.
+//! when they are no longer kept, and budgets told what was spent. While the database is away all this waits; nothing else does.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use penstock_proto::event::Event;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::budget::Budgets;
 use crate::ingest::{Ingester, Pricer};
 use crate::leader::{Election, Leadership};
 use crate::store::Store;
@@ -29,6 +30,7 @@ pub async fn run(
     ingester: Ingester,
     history_days: u32,
     election: Election,
+    budgets: Budgets,
     stop: CancellationToken,
 ) -> Result<(), StoreError> {
     if !migrate(&store, &stop).await? {
@@ -37,6 +39,7 @@ pub async fn run(
     tokio::select! {
         () = ingester.run(stop) => {}
         () = keep_days(&store, history_days, election) => {}
+        () = budgets.run(&store) => {}
     }
     Ok(())
 }

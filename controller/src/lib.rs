@@ -11,6 +11,7 @@
 //! | [`grpc`] | where proxies connect: pushes to them, reports from them |
 //! | [`ingest`] | batches of events from the proxies, on their way into the store |
 //! | [`store`] | the history in Postgres, and the private Postgres itself |
+//! | [`budget`] | what accounts have spent, as the history says |
 //! | [`history`] | the life of the history: migrated, written, kept for some days |
 //! | [`api`] | the management API and the dashboard |
 //! | [`certificates`] | the controller's own authority, and its server certificate |
@@ -23,6 +24,7 @@
 pub mod api;
 pub mod app;
 pub mod apply;
+pub mod budget;
 pub mod certificates;
 pub mod cluster;
 pub mod config;

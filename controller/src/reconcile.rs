@@ -2,10 +2,12 @@
 //! began or ended, within a second when something small moved, and when time alone changes the plan.
 //! Never writes anything but the published plan.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use penstock_controller_core::budget::Spent;
 use penstock_controller_core::observe::Observed;
 use penstock_controller_core::world::Objects;
 use penstock_controller_core::{Plan, World, reconcile};
@@ -60,6 +62,7 @@ pub struct Loop {
 enum Ask {
     Observe(Vec<Observation>, oneshot::Sender<()>),
     ForgetLimits(AccountId, oneshot::Sender<()>),
+    SetSpent(BTreeMap<AccountId, Spent>, oneshot::Sender<()>),
 }
 
 /// Both ends. The first plan, of the objects as they are now, is published before this returns.
@@ -104,6 +107,11 @@ impl Reconciler {
         self.ask(|done| Ask::ForgetLimits(account, done)).await;
     }
 
+    /// Takes in what accounts have spent; returns when it is part of the world.
+    pub async fn set_spent(&self, spent: BTreeMap<AccountId, Spent>) {
+        self.ask(|done| Ask::SetSpent(spent, done)).await;
+    }
+
     async fn ask(&self, ask: impl FnOnce(oneshot::Sender<()>) -> Ask) {
         let (done, taken) = oneshot::channel();
         // A loop that is gone means that the process is ending: there is nobody to tell.
@@ -146,12 +154,13 @@ impl Loop {
         let now = (self.clock)();
         let done = match ask {
             Ask::Observe(observations, done) => {
-                let changed = observations.iter().map(|one| self.world.observe(one, now)).max();
-                match changed.unwrap_or(Observed::Nothing) {
-                    Observed::Nothing => {}
-                    Observed::Small => self.decide_within(REGULAR),
-                    Observed::Change => self.decide_within(Duration::ZERO),
-                }
+                let observed = observations.iter().map(|one| self.world.observe(one, now)).max();
+                self.decide_on(observed.unwrap_or(Observed::Nothing));
+                done
+            }
+            Ask::SetSpent(spent, done) => {
+                let observed = self.world.set_spent(spent);
+                self.decide_on(observed);
                 done
             }
             Ask::ForgetLimits(account, done) => {
@@ -167,6 +176,14 @@ impl Loop {
     fn take_objects(&mut self) {
         let objects = Arc::clone(&self.objects.borrow_and_update());
         self.world.set_objects(Objects::clone(&objects));
+    }
+
+    fn decide_on(&mut self, observed: Observed) {
+        match observed {
+            Observed::Nothing => {}
+            Observed::Small => self.decide_within(REGULAR),
+            Observed::Change => self.decide_within(Duration::ZERO),
+        }
     }
 
     fn decide_within(&mut self, time: Duration) {

@@ -1,9 +1,52 @@
-//! The periods in which budgets are counted, in UTC.
+//! Budgets: the periods in which they are counted (in UTC), whose spending must be known, and whether a
+//! budget is spent.
+
+use std::collections::BTreeMap;
 
 use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
+use penstock_crds::ProviderAccount;
+use penstock_crds::account::status::State;
 use penstock_crds::values::Period;
+use penstock_proto::ids::AccountId;
+
+use crate::world::Objects;
+
+/// What an account has spent, as the history says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spent {
+    /// When the period began that it was spent in: says nothing about any other.
+    pub since: Timestamp,
+    /// Millionths of a dollar, rounded up.
+    pub micros: u64,
+}
+
+/// The accounts whose spending must be known, by when their current period began.
+pub fn counted(objects: &Objects, now: Timestamp) -> BTreeMap<Timestamp, Vec<AccountId>> {
+    let mut counted = BTreeMap::<_, Vec<_>>::new();
+    for (id, account) in &objects.accounts {
+        if let Some(budget) = &account.spec.budget {
+            counted.entry(around(budget.period, now).0).or_default().push(id.clone());
+        }
+    }
+    counted
+}
+
+/// Whether an account has spent its budget. As long as the history has not said what was spent in this
+/// period, what stands in the account's status counts: a controller that starts again, perhaps while the
+/// database is away, must not put a spent account back into use.
+pub fn is_spent(account: &ProviderAccount, known: Option<Spent>, now: Timestamp) -> bool {
+    let Some(budget) = &account.spec.budget else { return false };
+    let (since, _) = around(budget.period, now);
+    match known.filter(|spent| spent.since == since) {
+        Some(spent) => spent.micros >= budget.usd.micros(),
+        None => account.status.as_ref().is_some_and(|written| {
+            written.state == Some(State::BudgetExhausted)
+                && written.limited_until.is_some_and(|until| until > now)
+        }),
+    }
+}
 
 /// When the period around `now` began, and when the next one does.
 pub fn around(period: Period, now: Timestamp) -> (Timestamp, Timestamp) {

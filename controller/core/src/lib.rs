@@ -10,7 +10,7 @@
 //! | [`observe`] | how what proxies learned enters the world, and whether it must be told at once |
 //! | [`status`] | how limits are written into an account's status and read from it |
 //! | [`conditions`] | when a condition changes, and its time with it |
-//! | [`budget`] | when the period of a budget begins and ends |
+//! | [`budget`] | the periods of budgets, and whether one is spent |
 //! | [`price`] | what a request cost |
 //! | [`retention`] | which partitions of the history to create ahead and which to drop |
 

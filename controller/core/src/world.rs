@@ -10,6 +10,8 @@ use penstock_proto::ids::{AccountId, InvalidObjectId, ObjectId};
 use penstock_proto::secret::Secret;
 use penstock_proto::snapshot::AccountState;
 
+use crate::budget::Spent;
+use crate::observe::Observed;
 use crate::status;
 
 /// The namespace of objects that do not say one, outside a cluster.
@@ -50,8 +52,8 @@ pub struct World {
     pub objects: Objects,
     /// What proxies and other replicas observed of accounts, joined. Outlives the objects' versions.
     pub observed: BTreeMap<AccountId, AccountState>,
-    /// Millionths of a dollar spent in the current period ([`crate::budget::around`]) of each account's budget.
-    pub spent: BTreeMap<AccountId, u64>,
+    /// What the accounts with a budget have spent, as the history last said.
+    pub spent: BTreeMap<AccountId, Spent>,
     /// How many proxies hold each account.
     pub in_use_by: BTreeMap<AccountId, u32>,
 }
@@ -78,6 +80,17 @@ impl World {
         self.spent.retain(|id, _| objects.accounts.contains_key(id));
         self.in_use_by.retain(|id, _| objects.accounts.contains_key(id));
         self.objects = objects;
+    }
+
+    /// Takes in what accounts have spent; of the others nothing changes.
+    pub fn set_spent(&mut self, spent: BTreeMap<AccountId, Spent>) -> Observed {
+        let mut observed = Observed::Nothing;
+        for (id, spent) in spent {
+            if self.objects.accounts.contains_key(&id) && self.spent.insert(id, spent) != Some(spent) {
+                observed = Observed::Change;
+            }
+        }
+        observed
     }
 
     /// Forgets the limits that an account is known to have, as if it had never been used: what a person asks

@@ -8,18 +8,20 @@ use std::collections::BTreeMap;
 use penstock_controller_core::reconcile;
 use penstock_controller_core::snapshot::Viewer;
 use penstock_controller_core::world::World;
+use penstock_crds::values::Period;
 use penstock_proto::limits::{CooldownReason, WindowStatus};
 use penstock_proto::resource::{Resource, ResourceKind};
 use proptest::prelude::*;
-use world::{Seen, account, add_grant, add_pool, at, id, observation, secret, window};
+use world::{Seen, account, add_grant, add_pool, at, id, observation, secret, spend, window};
 
-const SPECS: [&str; 6] = [
+const SPECS: [&str; 7] = [
     "provider: ollama",
     "provider: anthropic\ncredentials: {secretRef: {name: s}}\nallowedNamespaces: {from: All}",
     "provider: anthropic\ncredentials: {secretRef: {name: missing}}",
     "provider: claude-code\ncredentials: {secretRef: {name: s}}\nlimits: {windowCeilings: {fiveHour: 50}}",
     "provider: openai-compatible\nbaseUrl: nonsense",
     "provider: openai\ncredentials: {secretRef: {name: s}}\nbudget: {period: Day, usd: \"1\"}\npaused: true",
+    "provider: openai\ncredentials: {secretRef: {name: s}}\nbudget: {period: Day, usd: \"1\"}",
 ];
 const POOLS: [&str; 3] = [
     "{}",
@@ -94,7 +96,7 @@ fn take(world: &mut World, step: &Step, now: i64) {
             return;
         }
         Step::Spend(n, x, micros) => {
-            world.spent.insert(id(&format!("n{n}/x{x}")), micros);
+            spend(world, &format!("n{n}/x{x}"), Period::Day, micros);
             return;
         }
         Step::Settle => return reconcile(world, at(now)).apply(world),
@@ -129,7 +131,7 @@ proptest! {
             take(&mut world, step, 0);
         }
         reconcile(&world, at(60)).apply(&mut world);
-        let mut restarted = World { spent: world.spent.clone(), ..World::default() };
+        let mut restarted = World::default();
         restarted.set_objects(world.objects.clone());
         prop_assert_eq!(reconcile(&restarted, at(60)).accounts, reconcile(&world, at(60)).accounts);
     }

@@ -240,12 +240,7 @@ fn an_access_token_that_has_ended_needs_a_login() {
 }
 
 #[test]
-fn a_spent_budget_and_a_pause_set_the_account_aside() {
-    let mut world = subscription("budget: {period: Month, usd: \"2.50\"}");
-    world.spent.insert(id("llm/a"), 2_499_999);
-    assert_eq!(state(&reconcile(&world, at(0)), "llm/a").0, State::Available);
-    world.spent.insert(id("llm/a"), 2_500_000);
-    assert_eq!(state(&reconcile(&world, at(0)), "llm/a"), (State::BudgetExhausted, "BudgetExhausted".into()));
+fn a_pause_sets_the_account_aside() {
     assert_eq!(
         state(&reconcile(&subscription("paused: true"), at(0)), "llm/a"),
         (State::Paused, "Paused".into())

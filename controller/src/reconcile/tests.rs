@@ -1,10 +1,10 @@
 //! The loop under virtual time.
 
-use std::collections::BTreeMap;
-
 use jiff::SignedDuration;
+use penstock_controller_core::budget;
 use penstock_controller_core::world::SecretObject;
 use penstock_crds::account::status::State;
+use penstock_crds::values::Period;
 use penstock_proto::ids::ObjectId;
 use penstock_proto::limits::{Cooldown, CooldownReason, CooldownScope, Window, WindowStatus};
 use penstock_proto::secret::Secret;
@@ -27,7 +27,10 @@ fn id() -> ObjectId {
 fn objects(priority: u8) -> Arc<Objects> {
     let account = json!({
         "apiVersion": "penstock.dev/v1alpha1", "kind": "ProviderAccount", "metadata": {"name": "a"},
-        "spec": {"provider": "anthropic", "priority": priority, "credentials": {"secretRef": {"name": "a"}}},
+        "spec": {
+            "provider": "anthropic", "priority": priority, "credentials": {"secretRef": {"name": "a"}},
+            "budget": {"period": "Day", "usd": "1"},
+        },
     });
     let data = BTreeMap::from([("apiKey".to_owned(), Secret::new("sk-a"))]);
     Arc::new(Objects {
@@ -141,4 +144,19 @@ async fn a_person_who_knows_better_ends_a_limit() {
     running.reconciler.forget_limits(id()).await;
     running.is_in(State::Available).await;
     assert!(start.elapsed() <= BURST, "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_spent_budget_is_published_at_once_and_ends_with_its_period() {
+    let running = Running::start();
+    let (since, next) = budget::around(Period::Day, (running.clock)());
+    let (start, end) = (Instant::now(), Duration::try_from(next.duration_since((running.clock)())).unwrap());
+    let spent = |micros| [(id(), Spent { since, micros })].into();
+    running.reconciler.set_spent(spent(999_999)).await;
+    running.is_in(State::Available).await;
+    running.reconciler.set_spent(spent(1_000_000)).await;
+    running.is_in(State::BudgetExhausted).await;
+    assert!(start.elapsed() <= 2 * BURST, "{:?}", start.elapsed());
+    running.is_in(State::Available).await;
+    assert!(start.elapsed() >= end && start.elapsed() <= end + BURST, "{:?}", start.elapsed());
 }

@@ -6,6 +6,7 @@
 //! | [`analytics`] | time series, totals and breakdowns, from the roll-ups |
 //! | [`span`] | the spans of time those are asked for |
 //! | [`stats`] | the numbers of the overview, over everything that is kept |
+//! | `spent` | what accounts have spent, for budgets |
 //! | [`size`] | how much is stored |
 //!
 //! Nothing here writes, and nothing here waits longer than the statement time-out of the pool.
@@ -14,6 +15,7 @@ pub mod analytics;
 mod measures;
 pub mod size;
 pub mod span;
+mod spent;
 pub mod stats;
 
 use base64::Engine as _;

@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `storing` | exactly once, whatever is replayed and whoever writes |
 //! | `sums` | the roll-ups equal a recount of the rows |
+//! | `budgets` | what was spent, from the sums, as far as the published plan |
 //! | `days` | partitions and retention |
 //! | `questions` | filters, pages, statistics, analytics |
 //! | `queue` | acknowledged after the commit, refused when the database is away |
 //! | `private_postgres` | killed, left over, in use, of another version |
 //! | `support` | one Postgres for all, a database for each test, and events |
 
+mod budgets;
 mod days;
 mod private_postgres;
 mod questions;

@@ -14,6 +14,7 @@ use penstock_proto::snapshot::AccountState;
 
 use super::state::{self, Standing};
 use super::{Plan, StatusWrite, Transition};
+use crate::budget;
 use crate::conditions::{self, Said};
 use crate::status;
 use crate::validate::account::{self, Checked};
@@ -34,7 +35,7 @@ pub(super) fn reconcile<'a>(world: &'a World, now: Timestamp, plan: &mut Plan) -
     for (id, object) in &world.objects.accounts {
         let checked = account::check(id, object, &world.objects, now);
         let observed = world.observed.get(id).cloned().unwrap_or_default();
-        let spent = world.spent.get(id).copied().unwrap_or_default();
+        let spent = budget::is_spent(object, world.spent.get(id).copied(), now);
         let stands = state::standing(&object.spec, &checked, &observed, spent, now);
         plan.change_at(stands.next_change);
         let status = status_of(object, &checked, &observed, &stands, world.in_use_by.get(id).copied(), now);

@@ -45,12 +45,12 @@ impl Standing {
     }
 }
 
-/// Decides where an account stands. `spent` is in millionths of a dollar.
+/// Decides where an account stands. `spent`: whether its budget is.
 pub(super) fn standing(
     spec: &ProviderAccountSpec,
     checked: &Checked,
     observed: &AccountState,
-    spent: u64,
+    spent: bool,
     now: Timestamp,
 ) -> Standing {
     let rejected = rejected(checked, observed);
@@ -71,7 +71,7 @@ fn permanent(
     spec: &ProviderAccountSpec,
     checked: &Checked,
     rejected: Option<&str>,
-    spent: u64,
+    spent: bool,
     now: Timestamp,
 ) -> Option<Standing> {
     if let Some(fault) = &checked.spec_fault {
@@ -89,7 +89,7 @@ fn permanent(
         let fault = Fault::new(reasons::REASON_CREDENTIAL_REJECTED, message);
         return Some(Standing::blocked(State::NeedsLogin, &fault));
     }
-    let budget = spec.budget.as_ref().filter(|budget| spent >= budget.usd.micros())?;
+    let budget = spec.budget.as_ref().filter(|_| spent)?;
     let (_, next) = budget::around(budget.period, now);
     let message = format!(
         "the budget of ${} for this {} is spent; raise it or wait for the next, which begins at {next}",

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use penstock_controller_core::budget::{self, Spent};
 use penstock_controller_core::{Plan, reconcile, world::Objects, world::SecretObject, world::World};
+use penstock_crds::values::Period;
 use penstock_crds::{AccessGrant, AccountPool, ProviderAccount};
 use penstock_proto::ids::ObjectId;
 use penstock_proto::limits::{Cooldown, CooldownReason, CooldownScope, Window, WindowStatus};
@@ -56,6 +58,12 @@ pub(crate) fn world<const A: usize, const S: usize>(
     let mut world = World::default();
     world.set_objects(objects);
     world
+}
+
+/// The history says what was spent in the period of the story's beginning.
+pub(crate) fn spend(world: &mut World, raw: &str, period: Period, micros: u64) {
+    let (since, _) = budget::around(period, at(0));
+    world.set_spent([(id(raw), Spent { since, micros })].into());
 }
 
 /// Reconciles, checks that the one account is limited, and applies that.
