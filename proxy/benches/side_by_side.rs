@@ -16,6 +16,8 @@
 //!
 //! `cargo bench -p penstock-proxy --bench side_by_side -- --programs target/dist`
 
+#![expect(clippy::cast_precision_loss, reason = "figures for people")]
+
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -69,7 +71,7 @@ async fn main() -> anyhow::Result<()> {
     let built = Path::new(env!("CARGO_BIN_EXE_penstock-proxy")).parent();
     let programs = options.programs.as_deref().or(built).context("a program is in a folder")?;
     let plan = measure::Plan::new(options.quick, options.rounds, options.only, files);
-    let mut ground = Ground::start(programs).await?;
+    let mut ground = Ground::start(programs, files).await?;
     report::machine(&ground, &plan)?;
     let outcome = measure::run(&plan, &mut ground).await;
     let settled = ground.stop().await;

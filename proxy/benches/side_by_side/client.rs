@@ -83,7 +83,8 @@ impl Connection {
             bail!("not a 200: {}", String::from_utf8_lossy(&self.buffer));
         }
         let length = response.headers.iter().find(|line| line.name.eq_ignore_ascii_case("content-length"));
-        let length = length.map(|line| std::str::from_utf8(line.value).context("a length")?.parse().context("a length"));
+        let length = length
+            .map(|line| std::str::from_utf8(line.value).context("a length")?.parse().context("a length"));
         let length = length.transpose()?;
         self.buffer.advance(end);
         Ok(length)

@@ -47,7 +47,8 @@ struct Simulator {
 }
 
 impl Ground {
-    pub(crate) async fn start(programs: &Path) -> anyhow::Result<Self> {
+    /// `files`: how many a process may have open.
+    pub(crate) async fn start(programs: &Path, files: u64) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let mut simulators = Vec::new();
         for pace in [Pace::Flat, Pace::Paced, Pace::Idle] {
@@ -62,7 +63,7 @@ impl Ground {
             relays.push((*pace, free_address()?));
         }
         let pairs: Vec<_> = relays.iter().zip(&targets).map(|(relay, target)| (relay.1, target.1)).collect();
-        let nginx = Nginx::start(&folder.path().join("nginx"), &pairs).await?;
+        let nginx = Nginx::start(&folder.path().join("nginx"), &pairs, files).await?;
         let penstock = Penstock::start(programs, folder.path(), &targets).await?;
         Ok(Self { simulators, relays, nginx, penstock, asked: 0, _folder: folder })
     }

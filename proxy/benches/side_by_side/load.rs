@@ -105,7 +105,8 @@ impl<'a> Load<'a> {
             anyhow::Ok(connection)
         });
         let mut streams: Vec<_> = opening.buffer_unordered(OPENING).try_collect().await?;
-        let begun: FuturesUnordered<_> = streams.iter_mut().map(|stream| stream.await_text(self.answer)).collect();
+        let begun: FuturesUnordered<_> =
+            streams.iter_mut().map(|stream| stream.await_text(self.answer)).collect();
         begun.try_collect::<()>().await?;
         Ok(streams)
     }

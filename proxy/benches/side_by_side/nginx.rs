@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use crate::measure::IDLE_STREAMS;
 use crate::process::{Process, child_of};
 
 const PROGRAM: &str = "/usr/sbin/nginx";
@@ -26,12 +27,18 @@ pub(crate) struct Nginx {
 
 impl Nginx {
     /// Serves each address by relaying to its upstream.
-    pub(crate) async fn start(folder: &Path, relays: &[(SocketAddr, SocketAddr)]) -> anyhow::Result<Self> {
+    ///
+    /// `files`: how many it may have open.
+    pub(crate) async fn start(
+        folder: &Path,
+        relays: &[(SocketAddr, SocketAddr)],
+        files: u64,
+    ) -> anyhow::Result<Self> {
         fs::create_dir(folder)?;
         // Its worker gives up root, and has to reach its folders nevertheless.
         fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
         let config = folder.join("nginx.conf");
-        fs::write(&config, configuration(folder, relays))?;
+        fs::write(&config, configuration(folder, relays, files))?;
         let version = Command::new(PROGRAM).arg("-v").output().await.context("Debian's nginx is needed")?;
         let version = String::from_utf8_lossy(&version.stderr).trim().replace("nginx version: ", "");
         let process = Process::start(Command::new(PROGRAM).arg("-p").arg(folder).arg("-c").arg(&config))?;
@@ -61,7 +68,8 @@ pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
 /// gathered in memory before they are sent on, as Penstock does and nginx by default: an account may be
 /// asked anew only with a body that was kept. (Passing them on as they come is set beside it in
 /// `docs/benchmarks.md`.)
-fn configuration(folder: &Path, relays: &[(SocketAddr, SocketAddr)]) -> String {
+fn configuration(folder: &Path, relays: &[(SocketAddr, SocketAddr)], files: u64) -> String {
+    let connections = files.min(2 * u64::from(IDLE_STREAMS) + 1_000);
     let at = folder.display();
     let mut servers = String::new();
     for (number, (listen, upstream)) in relays.iter().enumerate() {
@@ -85,7 +93,7 @@ fn configuration(folder: &Path, relays: &[(SocketAddr, SocketAddr)]) -> String {
 worker_processes 1;
 pid {at}/nginx.pid;
 error_log {at}/error.log warn;
-events {{ worker_connections 30000; }}
+events {{ worker_connections {connections}; }}
 http {{
   access_log off;
   client_body_temp_path {at}/body;

@@ -52,7 +52,9 @@ impl Process {
     }
 
     /// Starts one of Penstock's programs and waits for the line of JSON it says when it is ready.
-    pub(crate) async fn start_announced<T: DeserializeOwned>(command: &mut Command) -> anyhow::Result<(Self, T)> {
+    pub(crate) async fn start_announced<T: DeserializeOwned>(
+        command: &mut Command,
+    ) -> anyhow::Result<(Self, T)> {
         let mut process = Self::start(command.stdout(Stdio::piped()))?;
         let stdout = process.child.stdout.take().context("standard output is piped")?;
         let line = timeout(PATIENCE, BufReader::new(stdout).lines().next_line()).await;
@@ -107,7 +109,8 @@ pub(crate) fn memory(pid: u32) -> anyhow::Result<Memory> {
 
 fn field(file: &str, name: &str) -> anyhow::Result<u64> {
     let text = fs::read_to_string(file).with_context(|| file.to_owned())?;
-    let line = text.lines().find(|line| line.starts_with(name)).with_context(|| format!("{name} in {file}"))?;
+    let line =
+        text.lines().find(|line| line.starts_with(name)).with_context(|| format!("{name} in {file}"))?;
     let kib: u64 = line.split_whitespace().nth(1).unwrap_or_default().parse()?;
     Ok(kib * 1024)
 }

@@ -36,7 +36,10 @@ pub(crate) fn tables(outcome: &Outcome, settled: &Settled) {
     memory(outcome);
     match &settled.stored {
         Ok((stored, lost)) => {
-            println!("\nHistory: {} requests asked, {stored} rows in Postgres, {lost} events lost", settled.asked);
+            println!(
+                "\nHistory: {} requests asked, {stored} rows in Postgres, {lost} events lost",
+                settled.asked
+            );
         }
         Err(error) => println!("\nHistory: {} requests asked; {error:#}", settled.asked),
     }
@@ -100,14 +103,20 @@ fn row(
         found.map(|latency| of(latency).as_secs_f64() * 1e6)
     };
     let rounds = || (0..).map_while(|round| micros(Via::Direct, round).map(|direct| (round, direct)));
-    let added = |via| median(rounds().filter_map(|(round, direct)| Some(micros(via, round)? - direct)).collect());
+    let added =
+        |via| median(rounds().filter_map(|(round, direct)| Some(micros(via, round)? - direct)).collect());
     if rounds().next().is_none() {
         return;
     }
     let direct = median(rounds().map(|(_, direct)| direct).collect());
     let (nginx, penstock) = (added(Via::Nginx), added(Via::Penstock));
     let goal = if has_goal { judged(penstock, nginx, "") } else { String::new() };
-    println!("  {:<23} {direct:>10.0} {:>9} {:>10} {goal:>15}", format!("{name} {share}"), plus(nginx), plus(penstock));
+    println!(
+        "  {:<23} {direct:>10.0} {:>9} {:>10} {goal:>15}",
+        format!("{name} {share}"),
+        plus(nginx),
+        plus(penstock)
+    );
 }
 
 fn plus(micros: f64) -> String {
@@ -136,13 +145,17 @@ fn memory(outcome: &Outcome) {
         let each = (idle.with.rss.saturating_sub(idle.before.rss)) as f64 / f64::from(streams) / 1024.0;
         let name = format!("{:?}, {streams} idle streams", idle.via);
         let goal = IDLE_GOAL * f64::from(streams) / f64::from(IDLE_STREAMS);
-        let goal = if idle.via == Via::Penstock { judged(mib(idle.with.rss), goal, "") } else { String::new() };
+        let goal =
+            if idle.via == Via::Penstock { judged(mib(idle.with.rss), goal, "") } else { String::new() };
         line(&name, idle.with, &goal);
         println!("    each {each:.1} KiB");
     }
     if !outcome.ready.is_empty() {
         let ready = median(outcome.ready.iter().map(|time| time.as_secs_f64() * 1e3).collect());
-        println!("\nFrom start to ready with ten accounts: {ready:.0} ms {}", judged(ready, READY_GOAL, " ms"));
+        println!(
+            "\nFrom start to ready with ten accounts: {ready:.0} ms {}",
+            judged(ready, READY_GOAL, " ms")
+        );
     }
 }
 
@@ -157,7 +170,7 @@ fn turns(outcome: &Outcome, name: &str, via: Via) -> Vec<Turn> {
 
 fn judged(value: f64, goal: f64, unit: &str) -> String {
     let sign = if value <= goal { "met" } else { "missed" };
-    let digits = if goal < 10.0 { 1 } else { 0 };
+    let digits = usize::from(goal < 10.0);
     format!("≤ {goal:.digits$}{unit} {sign}")
 }
 
