@@ -149,7 +149,9 @@ async fn a_folder_with_a_long_name_that_others_may_not_enter_will_do() {
     let postgres = start_with_a_row(&data).await;
     assert_eq!(count(&postgres).await, 1);
     let connection = postgres.connection();
-    let [tokio_postgres::config::Host::Unix(socket)] = connection.get_hosts() else { panic!("{connection:?}") };
+    let [tokio_postgres::config::Host::Unix(socket)] = connection.get_hosts() else {
+        panic!("{connection:?}")
+    };
     assert!(!socket.starts_with(&data) && socket.exists(), "a socket's name has to be short");
     stop(postgres).await;
     assert!(!socket.exists(), "nothing is left behind");
