@@ -24,7 +24,8 @@ build: dashboard/dist/index.html ## Build the dashboard and the programs, optimi
 	cargo build --locked --release $(PROGRAMS)
 
 dashboard/node_modules: dashboard/package-lock.json
-	cd dashboard && npm ci --no-audit --no-fund --loglevel=error
+	# Not `npm ci`: it fails where a registry lacks optional parts for other platforms.
+	cd dashboard && npm install --no-save --no-audit --no-fund --loglevel=error
 	@touch $@
 
 dashboard/dist/index.html: dashboard/node_modules $(shell find dashboard/src dashboard/index.html controller/openapi.json -type f 2>/dev/null)
