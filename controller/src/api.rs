@@ -10,6 +10,7 @@
 //! | [`keys`] | `/api/keys`: client keys |
 //! | [`session`] | who may use all this: admin token, one-time links, session cookies |
 //! | [`assets`] | the dashboard's files |
+//! | [`extract`] | what a call brings with it, and what is answered when it cannot be read |
 //! | [`error`] | what is answered when something cannot be done |
 //!
 //! The API is a view of the objects and the history. It holds no state of its own but sessions; what it
@@ -19,6 +20,7 @@ pub mod accounts;
 mod analytics;
 mod assets;
 mod error;
+mod extract;
 mod keys;
 mod pools;
 mod requests;
@@ -32,8 +34,9 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Extension, Router, middleware};
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
+use utoipa::openapi::{ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, ResponseBuilder};
 use utoipa::{Modify, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -74,9 +77,11 @@ pub fn router(state: ApiState, access: Access) -> Router {
         .route("/api/openapi.json", get(move || async move { openapi_json(&document) }))
         .merge(open_endpoints())
         .fallback(assets::serve);
+    let no_such_method = async || ApiError::NoSuchMethod;
     endpoints
         .layer(middleware::from_fn_with_state(access.clone(), session::authenticate))
         .merge(open)
+        .method_not_allowed_fallback(no_such_method)
         .layer(middleware::from_fn(session::same_site_only))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(Extension(access))
@@ -133,6 +138,10 @@ fn describe(mut document: OpenApi) -> OpenApi {
     struct Open;
     document.merge(<Open as utoipa::OpenApi>::openapi());
     AdminToken.modify(&mut document);
+    for item in document.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.post, &mut item.patch, &mut item.put, &mut item.delete];
+        operations.into_iter().flatten().for_each(say_how_it_fails);
+    }
     let info = InfoBuilder::new()
         .title("Penstock management API")
         .version(env!("CARGO_PKG_VERSION"))
@@ -142,6 +151,17 @@ fn describe(mut document: OpenApi) -> OpenApi {
         ))
         .build();
     OpenApiBuilder::from(document).info(info).build()
+}
+
+/// Every answer with an error has the same shape.
+fn say_how_it_fails(operation: &mut Operation) {
+    let schema = Ref::from_schema_name("ErrorBody");
+    let body = ContentBuilder::new().schema(Some(schema)).build();
+    let response = ResponseBuilder::new()
+        .description("Anything else that keeps the call from being carried out")
+        .content("application/json", body)
+        .build();
+    operation.responses.responses.insert("default".to_owned(), response.into());
 }
 
 /// `Authorization: Bearer <admin token>`, or the dashboard's cookie.

@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use penstock_controller_core::world::DEFAULT_NAMESPACE;
 use penstock_crds::{Provider, ProviderAccount, ProviderAccountSpec};
@@ -13,6 +12,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::error::{ApiError, ErrorBody};
+use super::extract::{Json, Path};
 use super::session::Done;
 use super::view::Served;
 pub use super::view::{Account, AccountCredentials, AccountWindow};
@@ -189,7 +189,8 @@ pub(super) async fn list(State(state): State<ApiState>) -> Json<Vec<Account>> {
 /// Show one account.
 #[utoipa::path(get, path = "/api/accounts/{id}", operation_id = "getAccount", tag = "accounts",
     params(("id" = String, Path, description = "`name`, or `namespace/name` with the slash as `%2F`")), responses(
-    (status = 200, body = Account), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
+    (status = 200, body = Account), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
+    (status = 404, body = ErrorBody)))]
 pub(super) async fn get(
     State(state): State<ApiState>,
     Path(id): Path<String>,
@@ -217,8 +218,8 @@ pub(super) async fn create(
 /// Change an account.
 #[utoipa::path(patch, path = "/api/accounts/{id}", operation_id = "changeAccount", tag = "accounts", request_body = AccountChange,
     params(("id" = String, Path, description = "`name`, or `namespace/name` with the slash as `%2F`")), responses(
-    (status = 200, body = Done), (status = 400, body = ErrorBody),
-    (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
+    (status = 200, body = Done), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
+    (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn update(
     State(state): State<ApiState>,
     Path(id): Path<String>,
@@ -245,7 +246,8 @@ async fn change_spec(
 /// Take an account out of use; requests that are running end normally.
 #[utoipa::path(post, path = "/api/accounts/{id}/pause", operation_id = "pauseAccount", tag = "accounts",
     params(("id" = String, Path, description = "`name`, or `namespace/name` with the slash as `%2F`")), responses(
-    (status = 200, body = Done), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
+    (status = 200, body = Done), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
+    (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn pause(
     State(state): State<ApiState>,
     Path(id): Path<String>,
@@ -257,7 +259,8 @@ pub(super) async fn pause(
 /// Put a paused account back into use.
 #[utoipa::path(post, path = "/api/accounts/{id}/resume", operation_id = "resumeAccount", tag = "accounts",
     params(("id" = String, Path, description = "`name`, or `namespace/name` with the slash as `%2F`")), responses(
-    (status = 200, body = Done), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
+    (status = 200, body = Done), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
+    (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn resume(
     State(state): State<ApiState>,
     Path(id): Path<String>,
@@ -269,8 +272,8 @@ pub(super) async fn resume(
 /// Change an account's priority.
 #[utoipa::path(post, path = "/api/accounts/{id}/priority", operation_id = "setAccountPriority", tag = "accounts", request_body = PriorityChange,
     params(("id" = String, Path, description = "`name`, or `namespace/name` with the slash as `%2F`")), responses(
-    (status = 200, body = Done), (status = 400, body = ErrorBody),
-    (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
+    (status = 200, body = Done), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
+    (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn set_priority(
     State(state): State<ApiState>,
     Path(id): Path<String>,
@@ -283,8 +286,8 @@ pub(super) async fn set_priority(
 /// Change which models an account serves, and under which names.
 #[utoipa::path(post, path = "/api/accounts/{id}/models", operation_id = "setAccountModels", tag = "accounts", request_body = ModelsChange,
     params(("id" = String, Path, description = "`name`, or `namespace/name` with the slash as `%2F`")), responses(
-    (status = 200, body = Done), (status = 400, body = ErrorBody),
-    (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
+    (status = 200, body = Done), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
+    (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn set_models(
     State(state): State<ApiState>,
     Path(id): Path<String>,
@@ -301,7 +304,8 @@ pub(super) async fn set_models(
 /// Forget the limits that an account is known to have, as if it had never been used.
 #[utoipa::path(post, path = "/api/accounts/{id}/force-reset", operation_id = "forgetAccountLimits", tag = "accounts",
     params(("id" = String, Path, description = "`name`, or `namespace/name` with the slash as `%2F`")), responses(
-    (status = 200, body = Done), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
+    (status = 200, body = Done), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
+    (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn force_reset(
     State(state): State<ApiState>,
     Path(id): Path<String>,
@@ -317,12 +321,12 @@ pub(super) async fn force_reset(
 /// Delete an account and its credential.
 #[utoipa::path(delete, path = "/api/accounts/{id}", operation_id = "deleteAccount", tag = "accounts", request_body = Confirm,
     params(("id" = String, Path, description = "`name`, or `namespace/name` with the slash as `%2F`")), responses(
-    (status = 200, body = Done), (status = 400, body = ErrorBody),
-    (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
+    (status = 200, body = Done), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
+    (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn delete(
     State(state): State<ApiState>,
     Path(id): Path<String>,
-    Json(confirm): Json<Confirm>,
+    confirm: Confirm,
 ) -> Result<Json<Done>, ApiError> {
     let id = parse_id(&id)?;
     confirm.of(id.name())?;

@@ -1,12 +1,12 @@
 //! Numbers over the history: totals, shares and time series.
 
-use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use jiff::Timestamp;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::error::{ApiError, ErrorBody};
+use super::extract::{Json, Query};
 use super::requests::{accounts, status};
 use super::session::Done;
 use super::{ApiState, list};
@@ -93,7 +93,7 @@ pub(super) async fn stats(State(state): State<ApiState>) -> Result<Json<Stats>, 
     (status = 401, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub(super) async fn reset(
     State(state): State<ApiState>,
-    Json(confirm): Json<super::Confirm>,
+    confirm: super::Confirm,
 ) -> Result<Json<Done>, ApiError> {
     confirm.of("history")?;
     state.store.reset().await?;

@@ -1,8 +1,10 @@
 //! The dashboard's files, built into the binary.
 
-use axum::http::{StatusCode, Uri, header};
+use axum::http::{Uri, header};
 use axum::response::{IntoResponse, Response};
 use rust_embed::{EmbeddedFile, RustEmbed};
+
+use super::ApiError;
 
 /// What `npm run build` wrote. A build without it serves a page that says how to build it.
 #[derive(RustEmbed)]
@@ -21,7 +23,8 @@ const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-
 pub(super) async fn serve(uri: Uri) -> Response {
     let path = uri.path().trim_start_matches('/');
     if path.starts_with("api/") {
-        return (StatusCode::NOT_FOUND, "no such endpoint; see /api/openapi.json").into_response();
+        let message = "no such endpoint; those there are stand in /api/openapi.json";
+        return ApiError::NotFound(message.to_owned()).into_response();
     }
     match Dashboard::get(path) {
         // Vite puts a hash of the content into these names, so they never change.

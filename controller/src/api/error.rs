@@ -1,11 +1,11 @@
 //! What the API answers when it cannot do what was asked.
 
-use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::extract::Json;
 use crate::cluster::WriteError;
 use crate::store::error::StoreError;
 
@@ -35,6 +35,10 @@ pub enum ApiError {
     NotFound(String),
     /// What it would create exists, or cannot be changed this way.
     Conflict(String),
+    /// Its body is larger than this many bytes.
+    TooLarge(usize),
+    /// There is such an endpoint, but it does not do that.
+    NoSuchMethod,
     /// Postgres is away; the proxies serve on.
     StoreAway,
     /// Ours.
@@ -49,6 +53,8 @@ impl ApiError {
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::NoSuchMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::StoreAway => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -65,6 +71,12 @@ impl ApiError {
             Self::Unauthorized => {
                 "the admin token is missing or wrong; it is in the file admin-token of the data \
                                    folder, sent as `Authorization: Bearer …`"
+                    .to_owned()
+            }
+            Self::TooLarge(most) => format!("the body is larger than {} KiB", most / 1024),
+            Self::NoSuchMethod => {
+                "this endpoint has no such method; those it has are in the answer's `allow` header and in \
+                 /api/openapi.json"
                     .to_owned()
             }
             Self::StoreAway => {

@@ -4,8 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use penstock_controller_core::world::DEFAULT_NAMESPACE;
 use penstock_crds::{CLIENT_KEY_HASH, CLIENT_KEY_LABEL};
@@ -17,6 +16,7 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use super::error::{ApiError, ErrorBody};
+use super::extract::{Json, Path};
 use super::session::Done;
 use super::{ApiState, Confirm};
 
@@ -89,12 +89,12 @@ pub(super) async fn create(
 /// Revoke a client key; requests with it are refused from then on.
 #[utoipa::path(delete, path = "/api/keys/{name}", operation_id = "revokeKey", tag = "keys", request_body = Confirm,
     params(("name" = String, Path, description = "`name`, or `namespace/name` with the slash as `%2F`")), responses(
-    (status = 200, body = Done), (status = 400, body = ErrorBody),
-    (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
+    (status = 200, body = Done), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
+    (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn revoke(
     State(state): State<ApiState>,
     Path(name): Path<String>,
-    Json(confirm): Json<Confirm>,
+    confirm: Confirm,
 ) -> Result<Json<Done>, ApiError> {
     let (namespace, name) = name.split_once('/').map_or((None, name.as_str()), |(ns, name)| (Some(ns), name));
     let id = parse_id(namespace, name)?;

@@ -1,6 +1,5 @@
 //! Pools, as the proxies use them.
 
-use axum::Json;
 use axum::extract::State;
 use penstock_proto::ids::PoolId;
 use penstock_proto::resource::Resource;
@@ -10,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::ApiState;
 use super::error::ErrorBody;
+use super::extract::Json;
 
 /// One pool.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]

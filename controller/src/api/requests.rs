@@ -2,8 +2,7 @@
 
 use std::convert::Infallible;
 
-use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use futures_util::{Stream, StreamExt, stream};
 use jiff::Timestamp;
@@ -14,6 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::error::{ApiError, ErrorBody};
+use super::extract::{Json, Path, Query};
 use super::{ApiState, list};
 use crate::store::filter::{RequestFilter, StatusFilter};
 use crate::store::queries::{Cursor, DEFAULT_PAGE, MAX_PAGE, RequestPage};
@@ -123,7 +123,7 @@ pub(super) async fn list_requests(
 /// Show one request.
 #[utoipa::path(get, path = "/api/requests/{id}", operation_id = "getRequest", tag = "requests",
     params(("id" = Uuid, Path, description = "As answered in `x-penstock-request-id`")), responses(
-    (status = 200, body = RequestRow), (status = 401, body = ErrorBody),
+    (status = 200, body = RequestRow), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
     (status = 404, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub(super) async fn get_request(
     State(state): State<ApiState>,

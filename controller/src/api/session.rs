@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::{Query, Request, State};
+use axum::Extension;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::{Extension, Json};
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
@@ -21,6 +21,7 @@ use subtle::ConstantTimeEq;
 use utoipa::ToSchema;
 
 use super::error::{ApiError, ErrorBody};
+use super::extract::{Json, Query};
 
 /// A working day; then the link or the token is needed again.
 const SESSION_LENGTH: SignedDuration = SignedDuration::from_hours(12);
@@ -77,7 +78,7 @@ pub struct Done {
 
 impl Done {
     /// Done, and what.
-    pub fn because(message: impl Into<String>) -> Json<Self> {
+    pub(super) fn because(message: impl Into<String>) -> Json<Self> {
         Json(Self { success: true, message: message.into() })
     }
 }
@@ -194,7 +195,7 @@ pub(super) async fn create_link(Extension(access): Extension<Access>) -> Json<Lo
 
 /// Exchange the admin token for a session cookie.
 #[utoipa::path(post, path = "/api/session", operation_id = "logIn", tag = "session", request_body = Login, responses(
-    (status = 200, body = Done), (status = 401, body = ErrorBody)))]
+    (status = 200, body = Done), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody)))]
 pub(super) async fn log_in(
     Extension(access): Extension<Access>,
     jar: CookieJar,

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::Timestamp;
@@ -17,6 +16,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::error::ErrorBody;
+use super::extract::Json;
 use crate::cluster::{Cluster, Problem};
 use crate::grpc::Registry;
 use crate::grpc::registry::ConnectedProxy;
