@@ -4,12 +4,14 @@
 
 use std::sync::Arc;
 
+use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, Method};
 use jiff::Timestamp;
 use penstock_llm::error::ErrorFacts;
 use penstock_proxy_core::attempt::{Choice, Step};
-use penstock_proxy_core::classify::{Heard, TransportError, classify};
+use penstock_proxy_core::classify::{Heard, TransportError, Verdict, classify};
 use penstock_proxy_core::headers::to_upstream;
+use penstock_proxy_core::pool::Candidate;
 use tracing::info;
 
 use crate::body::RequestBody;
@@ -81,37 +83,11 @@ async fn try_account(
 ) -> Result<Tried, Refusal> {
     let Choice { candidate, model, why, number, ticket } = choice;
     completion.trying(ticket, Arc::clone(&candidate), model.clone());
-    let opened = match (published.targets.get(&candidate.account.id), &candidate.headers) {
-        (Some(target), Some(account)) => {
-            let (segments, encoded) = outgoing.body.segments(&model);
-            let mut headers = to_upstream(outgoing.headers, account, outgoing.expect.streaming);
-            if !encoded {
-                headers.remove(http::header::CONTENT_ENCODING);
-            }
-            let body = match outgoing.body.size() {
-                0 => upstream::RequestBody::Empty,
-                _ => upstream::RequestBody::Segments(&segments),
-            };
-            let request =
-                upstream::Request { method: outgoing.method, path: &outgoing.path, headers: &headers, body };
-            match upstreams.send(target, request, outgoing.timeouts).await {
-                Ok(response) => open(response, &outgoing.expect).await,
-                Err(error) => Opened::Failed(error),
-            }
-        }
-        // Its address or its headers cannot be used; core does not choose it again in this request.
-        _ => Opened::Failed(UpstreamError::Closed),
-    };
-    let now = Timestamp::now();
-    let verdict = match &opened {
-        Opened::Answer(answer) => classify(&response(answer, None), &model, now),
-        Opened::Error(answer, facts) => classify(&response(answer, Some(facts)), &model, now),
-        Opened::ErrorEvent(answer, error) => {
-            classify(&Heard::ErrorEvent { headers: &answer.head.headers, error }, &model, now)
-        }
-        Opened::Failed(UpstreamError::InvalidRequest) => return Err(Refusal::Unsendable),
-        Opened::Failed(error) => classify(&Heard::Transport(transport(error)), &model, now),
-    };
+    let opened = send(published, upstreams, outgoing, &candidate, &model).await;
+    if matches!(opened, Opened::Failed(UpstreamError::InvalidRequest)) {
+        return Err(Refusal::Unsendable);
+    }
+    let verdict = judge(&opened, &model);
     let accepted = verdict.outcome.is_relayed();
     completion.record(&verdict, accepted);
     if !accepted {
@@ -126,14 +102,56 @@ async fn try_account(
         );
     }
     Ok(match opened {
-        Opened::Answer(answer) | Opened::Error(answer, _) | Opened::ErrorEvent(answer, _) if accepted => {
-            Tried::Accepted(answer)
-        }
-        Opened::Answer(answer) | Opened::Error(answer, _) | Opened::ErrorEvent(answer, _) => {
-            Tried::Refused(Some(answer))
-        }
         Opened::Failed(_) => Tried::Refused(None),
+        Opened::Answer(answer) | Opened::Error(answer, _) | Opened::ErrorEvent(answer, _) => {
+            if accepted {
+                Tried::Accepted(answer)
+            } else {
+                Tried::Refused(Some(answer))
+            }
+        }
     })
+}
+
+/// Sends the request to one account and reads as much of the answer as is needed to judge it.
+async fn send(
+    published: &Published,
+    upstreams: &Upstreams,
+    outgoing: &Outgoing<'_>,
+    candidate: &Candidate,
+    model: &str,
+) -> Opened {
+    let target = published.targets.get(&candidate.account.id);
+    let (Some(target), Some(account)) = (target, &candidate.headers) else {
+        // Its address or its headers cannot be used: as unreachable as if nobody listened.
+        return Opened::Failed(UpstreamError::Closed);
+    };
+    let (segments, encoded) = outgoing.body.segments(model);
+    let mut headers = to_upstream(outgoing.headers, account, outgoing.expect.streaming);
+    if !encoded {
+        headers.remove(CONTENT_ENCODING);
+    }
+    let body = match outgoing.body.size() {
+        0 => upstream::RequestBody::Empty,
+        _ => upstream::RequestBody::Segments(&segments),
+    };
+    let (method, path) = (outgoing.method, outgoing.path.as_str());
+    let request = upstream::Request { method, path, headers: &headers, body };
+    match upstreams.send(target, request, outgoing.timeouts).await {
+        Ok(response) => open(response, &outgoing.expect).await,
+        Err(error) => Opened::Failed(error),
+    }
+}
+
+/// Asks core what an answer, or its absence, means.
+fn judge(opened: &Opened, model: &str) -> Verdict {
+    let heard = match opened {
+        Opened::Answer(answer) => response(answer, None),
+        Opened::Error(answer, facts) => response(answer, Some(facts)),
+        Opened::ErrorEvent(answer, error) => Heard::ErrorEvent { headers: &answer.head.headers, error },
+        Opened::Failed(error) => Heard::Transport(transport(error)),
+    };
+    classify(&heard, model, Timestamp::now())
 }
 
 fn response<'a>(answer: &'a Accepted, error: Option<&'a ErrorFacts>) -> Heard<'a> {

@@ -14,7 +14,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use penstock_llm::phrase::{Problem, ProblemKind, stream_error};
-use penstock_llm::usage::{Endpoint, Finish, Shape, Tap};
+use penstock_llm::usage::{Endpoint, Finish, Reading, Shape, Tap};
 use penstock_proto::dialect::Dialect;
 use penstock_proxy_core::event::Sent;
 use penstock_proxy_core::headers::to_client;
@@ -49,6 +49,8 @@ pub struct Relay {
     held: vec::IntoIter<Bytes>,
     rest: Rest,
     dialect: Option<Dialect>,
+    /// Whether the answer is one whose end can be told from its content.
+    has_an_end: bool,
     tap: Tap,
     /// Bytes still to come, where the provider said how many.
     remaining: Option<u64>,
@@ -64,7 +66,8 @@ pub(crate) fn relay(
     mut completion: Completion,
 ) -> Response<Answer> {
     let Accepted { head: mut answer, shape, held, rest } = accepted;
-    let tap = tap(&answer, shape, asked);
+    let endpoint = endpoint(asked.operation);
+    let tap = tap(&answer, shape, asked, endpoint);
     to_client(&mut answer.headers);
     if shape == Some(Shape::Stream) {
         // An error event may have to follow.
@@ -80,6 +83,7 @@ pub(crate) fn relay(
         held: held.into_iter(),
         rest,
         dialect: asked.dialect,
+        has_an_end: endpoint == Endpoint::Create,
         tap,
         remaining,
         completion: Some(completion),
@@ -87,26 +91,29 @@ pub(crate) fn relay(
     let bodiless = head.method == Method::HEAD
         || matches!(answer.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if bodiless || remaining == Some(0) {
-        relay.finish(Sent::Relayed);
+        relay.finish(Sent::Relayed, Reading::default());
         return Response::from_parts(answer, Answer::empty());
     }
     Response::from_parts(answer, Answer::Relay(Box::new(relay)))
 }
 
 /// Watches what a provider answers; an error's body is not an answer of a model.
-fn tap(answer: &http::response::Parts, shape: Option<Shape>, asked: &Asked) -> Tap {
-    let endpoint = match asked.operation {
+fn tap(answer: &http::response::Parts, shape: Option<Shape>, asked: &Asked, endpoint: Endpoint) -> Tap {
+    let tap = Tap::new(asked.dialect.filter(|_| answer.status.is_success()), shape, endpoint);
+    match answer.headers.get(CONTENT_ENCODING) {
+        None => tap,
+        Some(encoding) => tap.with_encoding(encoding.to_str().unwrap_or("unreadable")),
+    }
+}
+
+fn endpoint(operation: Operation) -> Endpoint {
+    match operation {
         Operation::Messages
         | Operation::ChatCompletions
         | Operation::Responses
         | Operation::Compact
         | Operation::Embeddings => Endpoint::Create,
         Operation::CountTokens | Operation::Models | Operation::Other => Endpoint::Other,
-    };
-    let tap = Tap::new(asked.dialect.filter(|_| answer.status.is_success()), shape, endpoint);
-    match answer.headers.get(CONTENT_ENCODING) {
-        None => tap,
-        Some(encoding) => tap.with_encoding(encoding.to_str().unwrap_or("unreadable")),
     }
 }
 
@@ -129,7 +136,8 @@ impl Relay {
             *remaining = remaining.saturating_sub(length);
             // The connection asks no further once it has all bytes it was promised.
             if *remaining == 0 {
-                self.finish(Sent::Relayed);
+                let reading = self.tap.reading();
+                self.finish(Sent::Relayed, reading);
             }
         }
         Frame::data(bytes)
@@ -138,25 +146,29 @@ impl Relay {
     /// The provider ended its body properly: was it the whole answer?
     fn ended(&mut self) -> Option<Result<Frame<Bytes>, BrokenAnswer>> {
         self.tap.finish();
-        if self.tap.is_blind() {
-            self.finish(Sent::Relayed);
-            return None;
-        }
-        match self.tap.reading().finish {
-            Finish::Terminal => self.finish(Sent::Relayed),
-            Finish::Errored => self.finish(Sent::ErrorInStream),
+        let reading = self.tap.reading();
+        match reading.finish {
             // A stream without its last event, or JSON that is not closed.
-            Finish::Open => return Some(self.broke(UpstreamError::Truncated)),
+            Finish::Open if self.has_an_end && !self.tap.is_blind() => {
+                return Some(self.broke(UpstreamError::Truncated));
+            }
+            Finish::Errored => self.finish(Sent::ErrorInStream, reading),
+            Finish::Open | Finish::Terminal => self.finish(Sent::Relayed, reading),
         }
         None
     }
 
     /// The provider's body broke: a stream says so in an event, anything else is cut off.
     fn broke(&mut self, error: UpstreamError) -> Result<Frame<Bytes>, BrokenAnswer> {
-        let finished = self.tap.reading().finish == Finish::Terminal;
-        if finished {
+        let reading = self.tap.reading();
+        let sent = match reading.finish {
+            Finish::Open => Sent::Truncated,
             // Everything that counts has arrived; only the transport's own end is missing.
-            self.finish(Sent::Relayed);
+            Finish::Terminal => Sent::Relayed,
+            Finish::Errored => Sent::ErrorInStream,
+        };
+        if sent != Sent::Truncated {
+            self.finish(sent, reading);
             return Ok(Frame::data(Bytes::new()));
         }
         let tail = self.tap.tail();
@@ -164,17 +176,17 @@ impl Relay {
         if let Some(completion) = &mut self.completion {
             completion.gathered().error.clone_from(&problem.message);
         }
-        self.finish(Sent::Truncated);
+        self.finish(sent, reading);
         match tail {
             Some(tail) => Ok(Frame::data(stream_error(self.dialect, &problem, &tail))),
             None => Err(BrokenAnswer(error)),
         }
     }
 
-    fn finish(&mut self, sent: Sent) {
+    fn finish(&mut self, sent: Sent, reading: Reading) {
         self.rest = Rest::Ended;
         if let Some(mut completion) = self.completion.take() {
-            completion.read(self.tap.reading());
+            completion.read(reading);
             completion.finish(sent);
         }
     }

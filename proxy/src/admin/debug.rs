@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use penstock_proto::resource::Refusal;
 use serde::Serialize;
 
 use crate::control::ControlStatus;
@@ -62,9 +63,6 @@ pub(super) fn render(state: &Arc<State>, control: &ControlStatus) -> serde_json:
     let snapshot = &published.view.snapshot;
     let accounts = state.accounts(&published);
     let depth = state.sink.depth();
-    let refusal = |refusal: &penstock_proto::resource::Refusal| {
-        format!("{} {}: {}", refusal.key.kind.as_label(), refusal.key.name, refusal.reason)
-    };
     let mut pools: Vec<_> = published
         .view
         .pools()
@@ -79,14 +77,7 @@ pub(super) fn render(state: &Arc<State>, control: &ControlStatus) -> serde_json:
         proxy: &state.config.identity,
         ready: state.is_ready(),
         draining: state.shutdown.drain.is_cancelled(),
-        controller: Controller {
-            url: &state.config.controller.url,
-            connected: control.connected,
-            synced: control.synced,
-            failures: control.failures,
-            last_error: control.last_error.as_deref(),
-            refusals: control.refusals.iter().map(refusal).collect(),
-        },
+        controller: Controller::new(&state.config.controller.url, control),
         snapshot: SnapshotReport {
             version: &snapshot.version,
             as_of: snapshot.as_of,
@@ -98,4 +89,20 @@ pub(super) fn render(state: &Arc<State>, control: &ControlStatus) -> serde_json:
         open_requests: state.metrics.open_requests(),
     };
     serde_json::to_string_pretty(&report)
+}
+
+impl<'a> Controller<'a> {
+    fn new(url: &'a str, control: &'a ControlStatus) -> Self {
+        let refusal = |refusal: &Refusal| {
+            format!("{} {}: {}", refusal.key.kind.as_label(), refusal.key.name, refusal.reason)
+        };
+        Self {
+            url,
+            connected: control.connected,
+            synced: control.synced,
+            failures: control.failures,
+            last_error: control.last_error.as_deref(),
+            refusals: control.refusals.iter().map(refusal).collect(),
+        }
+    }
 }

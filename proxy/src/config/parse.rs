@@ -83,6 +83,7 @@ impl Problems {
 }
 
 impl Raw {
+    // One table, one entry per setting: longer than other functions, and read line by line.
     pub(super) fn check(self) -> Result<Config, InvalidConfig> {
         let mut bad = Problems::default();
         let nowhere = ([127, 0, 0, 1], 0).into();

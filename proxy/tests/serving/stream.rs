@@ -85,6 +85,29 @@ async fn an_error_event_after_the_beginning_is_the_client_s_to_see() {
 }
 
 #[tokio::test]
+async fn what_follows_the_last_event_does_not_count() {
+    let endings: [(fn() -> Vec<Do>, Ending, &[&str]); 2] = [
+        (
+            || vec![chunked(), chunk(START), chunk(TEXT), chunk(END), Do::Reset],
+            Ending::Complete,
+            &[START, TEXT, END],
+        ),
+        (
+            || vec![chunked(), chunk(START), chunk(TEXT), chunk(OVERLOADED), Do::Close],
+            Ending::Error,
+            &[START, TEXT, OVERLOADED],
+        ),
+    ];
+    for (ending, recorded, parts) in endings {
+        let provider = Provider::always(ending).await;
+        let proxy = Proxy::start(vec![account("a", &provider, 0)]).await;
+        let answer = proxy.post("/v1/messages", ASK_STREAM).await;
+        assert_eq!((answer.text(), answer.whole), (parts.concat().as_str(), true));
+        assert_eq!(proxy.event().await.ending, recorded);
+    }
+}
+
+#[tokio::test]
 async fn half_an_answer_never_looks_whole() {
     let half = &MESSAGE[..MESSAGE.len() / 2];
     let headed = |head: &str, ending: Do| {
