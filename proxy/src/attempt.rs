@@ -2,6 +2,7 @@
 //! wait, what an answer means and when to stop is decided in core.
 //! Nothing is sent to the client from here; once an answer is accepted there is no way back.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::header::CONTENT_ENCODING;
@@ -29,7 +30,7 @@ use opening::{Opened, open};
 pub(crate) struct Outgoing<'a> {
     pub(crate) method: &'a Method,
     /// Path and query at the provider, without what the account's base URL adds.
-    pub(crate) path: String,
+    pub(crate) path: Cow<'a, str>,
     /// The client's headers.
     pub(crate) headers: &'a HeaderMap,
     pub(crate) body: RequestBody,
@@ -135,7 +136,7 @@ async fn send(
         0 => upstream::RequestBody::Empty,
         _ => upstream::RequestBody::Segments(&segments),
     };
-    let (method, path) = (outgoing.method, outgoing.path.as_str());
+    let (method, path) = (outgoing.method, outgoing.path.as_ref());
     let request = upstream::Request { method, path, headers: &headers, body };
     match upstreams.send(target, request, outgoing.timeouts).await {
         Ok(response) => open(response, &outgoing.expect).await,

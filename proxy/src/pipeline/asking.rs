@@ -1,5 +1,6 @@
 //! What a request asks for, in the terms of core and of the attempt loop. No input or output.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use http::header::{CONNECTION, EXPECT, UPGRADE};
@@ -85,7 +86,7 @@ pub(super) fn request(
 /// What is sent to each account.
 pub(super) fn outgoing<'a>(
     caller: &Identity,
-    route: &Route,
+    route: &'a Route,
     head: &'a Parts,
     body: RequestBody,
     published: &Published,
@@ -99,8 +100,8 @@ pub(super) fn outgoing<'a>(
     };
     let path = if route.path.is_empty() { "/" } else { &route.path };
     let path = match head.uri.query() {
-        None => path.to_owned(),
-        Some(query) => [path, "?", query].concat(),
+        None => Cow::Borrowed(path),
+        Some(query) => Cow::Owned([path, "?", query].concat()),
     };
     let expect = Expect {
         dialect: route.dialect,
