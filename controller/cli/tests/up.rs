@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, what cannot be had is the failure")]
 
+#[path = "up/budget.rs"]
+mod budget;
 #[path = "up/everyday.rs"]
 mod everyday;
 #[path = "up/http.rs"]
