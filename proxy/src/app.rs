@@ -125,6 +125,8 @@ impl App {
     pub async fn run(mut self) -> Result<(), TaskEnded> {
         let shutdown = self.state.shutdown.clone();
         let broken = tokio::select! {
+            // First: an idle worker ends as soon as it is asked to, which is nothing broken.
+            biased;
             () = shutdown.drain.cancelled() => None,
             Some(ended) = self.workers.join_next() => Some(ended),
             Some(ended) = self.background.join_next() => Some(ended),
