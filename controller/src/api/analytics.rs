@@ -88,6 +88,8 @@ pub(super) async fn stats(State(state): State<ApiState>) -> Result<Json<Stats>, 
 }
 
 /// Delete the whole history.
+///
+/// What accounts have spent of their budgets is forgotten with it.
 #[utoipa::path(post, path = "/api/stats/reset", operation_id = "resetHistory", tag = "analytics", request_body = super::Confirm, responses(
     (status = 200, body = Done), (status = 400, body = ErrorBody),
     (status = 401, body = ErrorBody), (status = 503, body = ErrorBody)))]

@@ -194,7 +194,7 @@ pub(super) async fn create_link(Extension(access): Extension<Access>) -> Json<Lo
 }
 
 /// Exchange the admin token for a session cookie.
-#[utoipa::path(post, path = "/api/session", operation_id = "logIn", tag = "session", request_body = Login, responses(
+#[utoipa::path(post, path = "/api/session", operation_id = "logIn", tag = "session", request_body = Login, security(()), responses(
     (status = 200, body = Done), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody)))]
 pub(super) async fn log_in(
     Extension(access): Extension<Access>,

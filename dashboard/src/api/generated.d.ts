@@ -377,7 +377,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Delete the whole history. */
+        /**
+         * Delete the whole history.
+         * @description What accounts have spent of their budgets is forgotten with it.
+         */
         post: operations["resetHistory"];
         delete?: never;
         options?: never;
