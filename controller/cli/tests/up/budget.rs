@@ -52,6 +52,8 @@ async fn an_account_serves_until_its_budget_is_spent_and_again_when_it_is_raised
     assert!(until.ends_with("-01T00:00:00Z"), "until the next month begins: {until}");
     everything_is_served_by(&running, "default/second").await;
 
+    // Statuses are written once a second.
+    running.wait_for_file("status.json", "BudgetExhausted").await;
     signal(running.process("penstock-controller").unwrap(), Signal::KILL);
     let back = running.wait_for("/api/accounts/first", "the controller is back", Value::is_object).await;
     assert_eq!(back["state"], "BudgetExhausted", "from the first answer on");

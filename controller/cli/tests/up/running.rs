@@ -59,6 +59,20 @@ impl Running {
         self.folder.path().join("config").join(name)
     }
 
+    /// Looks again and again until a file of the data folder says `text`.
+    pub(crate) async fn wait_for_file(&self, name: &str, text: &str) {
+        let path = self.folder.path().join("data").join(name);
+        let mut looks = tokio::time::interval(LOOK);
+        let waiting = async {
+            while !fs::read_to_string(&path).unwrap_or_default().contains(text) {
+                looks.tick().await;
+            }
+        };
+        let Ok(()) = tokio::time::timeout(PATIENCE, waiting).await else {
+            panic!("{name} never says {text}; printed:\n{}", self.printed());
+        };
+    }
+
     /// What `penstock up` has printed so far.
     pub(crate) fn printed(&self) -> String {
         self.said.lock().unwrap().clone()
