@@ -37,7 +37,7 @@ test: ## Run every check and every test, with all real parts (Postgres, browser,
 	$(MAKE) --no-print-directory lint
 	$(MAKE) --no-print-directory dashboard/dist/index.html
 	cargo build --locked --workspace --bins
-	cargo test --locked --workspace
+	cargo test --locked --workspace --no-fail-fast
 	cd dashboard && npm run --silent test
 	$(MAKE) --no-print-directory clients
 
