@@ -5,17 +5,7 @@ use std::fs;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::http::message;
 use crate::running::{Running, manifest};
-
-async fn account_that_answers(running: &Running) -> String {
-    let answer =
-        running.http.send(Method::POST, running.clients, "/v1/messages", None, &message("hi")).await.unwrap();
-    assert_eq!(answer.status, 200, "{:?}", answer.body);
-    let id = answer.headers["x-penstock-request-id"].to_str().unwrap();
-    let row = running.wait_for(&format!("/api/requests/{id}"), "the row", |row| row["id"].is_string()).await;
-    row["account"].as_str().unwrap().to_owned()
-}
 
 fn state_of<'a>(accounts: &'a Value, id: &str) -> &'a str {
     let accounts = accounts.as_array().map_or(&[][..], Vec::as_slice);
@@ -28,19 +18,19 @@ fn state_of<'a>(accounts: &'a Value, id: &str) -> &'a str {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_edited_manifest_is_in_force_and_a_mistake_changes_nothing() {
     let running = Running::start();
-    assert_eq!(account_that_answers(&running).await, "default/first");
+    assert_eq!(running.served_by().await, "default/first");
 
     let paused = format!("{}  paused: true\n", manifest("first", 0, running.simulator));
     fs::write(running.config("first.yaml"), paused).unwrap();
     let paused = |accounts: &Value| state_of(accounts, "default/first") == "Paused";
     running.wait_for("/api/accounts", "the edit is in force", paused).await;
-    assert_eq!(account_that_answers(&running).await, "default/second");
+    running.everything_is_served_by("default/second").await;
 
     fs::write(running.config("second.yaml"), "kind: ProviderAccount\nspec:\n  priority: 900\n").unwrap();
     let problems =
         running.wait_for("/api/problems", "the mistake is reported", |all| all[0].is_object()).await;
     assert_eq!(problems[0]["file"], "second.yaml");
-    assert_eq!(account_that_answers(&running).await, "default/second", "the last good state is in force");
+    assert_eq!(running.served_by().await, "default/second", "the last good state is in force");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -84,7 +74,7 @@ async fn an_account_is_added_paused_resumed_and_removed_on_the_command_line() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stopped_penstock_ends_cleanly_and_keeps_its_history() {
     let running = Running::start();
-    account_that_answers(&running).await;
+    running.served_by().await;
     let listed = running.command(&["requests", "-o", "json"]);
     let rows: Value = serde_json::from_slice(&listed.stdout).unwrap();
     assert_eq!(rows[0]["modelAsked"], "claude-sonnet-4-5");

@@ -12,7 +12,7 @@ use http::Method;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::http::{Answer, Http};
+use crate::http::{Answer, Http, message};
 
 /// How often a state is looked at while waiting for it.
 const LOOK: Duration = Duration::from_millis(50);
@@ -119,6 +119,24 @@ impl Running {
             panic!("never: {what}; last {}; printed:\n{}", self.get(path).await, self.printed());
         };
         seen
+    }
+
+    /// The account that answers a request now.
+    pub(crate) async fn served_by(&self) -> String {
+        let body = message("hi");
+        let answer = self.http.send(Method::POST, self.clients, "/v1/messages", None, &body).await.unwrap();
+        assert_eq!(answer.status, 200, "{:?}", answer.body);
+        let id = answer.headers["x-penstock-request-id"].to_str().unwrap();
+        let row = self.wait_for(&format!("/api/requests/{id}"), "the row", |row| row["id"].is_string()).await;
+        row["account"].as_str().unwrap().to_owned()
+    }
+
+    /// The proxy hears of a state a moment after it is shown; from then on nothing else happens.
+    pub(crate) async fn everything_is_served_by(&self, account: &str) {
+        while self.served_by().await != account {}
+        for _ in 0..5 {
+            assert_eq!(self.served_by().await, account);
+        }
     }
 
     /// The process below `penstock up` whose program has this name, if it runs.
