@@ -86,7 +86,9 @@ async fn an_error_event_after_the_beginning_is_the_client_s_to_see() {
 
 #[tokio::test]
 async fn what_follows_the_last_event_does_not_count() {
-    let endings: [(fn() -> Vec<Do>, Ending, &[&str]); 2] = [
+    /// What the provider sends, how that is recorded, and what of it reaches the client.
+    type Case = (fn() -> Vec<Do>, Ending, &'static [&'static str]);
+    let endings: [Case; 2] = [
         (
             || vec![chunked(), chunk(START), chunk(TEXT), chunk(END), Do::Reset],
             Ending::Complete,
