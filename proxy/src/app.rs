@@ -17,7 +17,7 @@ use crate::admin;
 use crate::config::Config;
 use crate::control::{Control, ControlStatus};
 use crate::listener::{self, TlsError};
-use crate::shutdown::Shutdown;
+use crate::shutdown::{Shutdown, parent_gone};
 use crate::sink::Sink;
 use crate::state::State;
 use crate::upstream::Tls;
@@ -128,6 +128,7 @@ impl App {
             // First: an idle worker ends as soon as it is asked to, which is nothing broken.
             biased;
             () = shutdown.drain.cancelled() => None,
+            () = parent_gone(self.state.config.parent) => None,
             Some(ended) = self.workers.join_next() => Some(ended),
             Some(ended) = self.background.join_next() => Some(ended),
         };

@@ -40,6 +40,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Which logs are written: a level, or levels by module.
     pub log: String,
+    /// The process that started this one and whose end ends it.
+    pub parent: Option<u32>,
     /// Times and sizes that no flag changes.
     pub bounds: Bounds,
 }

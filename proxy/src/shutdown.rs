@@ -1,9 +1,23 @@
 //! The end of the process, in order: asked by a signal, readiness off, no new connections, running
 //! streams finish in their time, history is stored or spooled.
 
+use std::time::Duration;
+
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
+
+/// Between looks at whether the parent is still there.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Returns when the process that started this one has gone, however it went: nobody would stop us.
+pub(crate) async fn parent_gone(parent: Option<u32>) {
+    let Some(parent) = parent else { return std::future::pending().await };
+    while std::os::unix::process::parent_id() == parent {
+        tokio::time::sleep(LOOK).await;
+    }
+    info!(parent, "the process that started this one has gone");
+}
 
 /// The stages of an end. Cheap to clone.
 #[derive(Debug, Clone, Default)]

@@ -62,6 +62,9 @@ pub(super) struct Raw {
     /// Which logs are written: a level (warn, info, debug), or levels by module.
     #[arg(long, env = "PENSTOCK_LOG", default_value = "info")]
     log: String,
+    /// The process that started this one; when it is gone, this one ends too.
+    #[arg(long, env = "PENSTOCK_PARENT", hide = true)]
+    parent: Option<u32>,
 }
 
 /// The mistakes found so far.
@@ -132,6 +135,7 @@ impl Raw {
                 LogFormat::Text,
             ),
             log: self.log,
+            parent: self.parent,
             bounds: Bounds::default(),
         };
         if bad.0.is_empty() { Ok(config) } else { Err(InvalidConfig(bad.0)) }

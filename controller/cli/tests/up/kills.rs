@@ -63,6 +63,20 @@ async fn send_and_kill(running: &Arc<Running>, name: &str, count: usize) -> BTre
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_penstock_up_leaves_nothing_running() {
+    let running = Running::start();
+    let programs = ["penstock-controller", "penstock-proxy", "postgres"];
+    let left = programs.map(|name| running.process(name).unwrap_or_else(|| panic!("{name} does not run")));
+    running.kill();
+    // One that has ended and is not yet waited for has no command line any more.
+    let runs = |pid: &u32| std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty());
+    let mut looks = tokio::time::interval(std::time::Duration::from_millis(50));
+    while left.iter().any(runs) {
+        looks.tick().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_row_is_lost_or_doubled_when_controller_and_postgres_are_killed_under_load() {
     let running = Arc::new(Running::start());
     let mut sent = BTreeSet::new();

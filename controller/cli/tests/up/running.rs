@@ -148,6 +148,11 @@ impl Running {
         })
     }
 
+    /// Ends `penstock up` itself without a chance to clean up.
+    pub(crate) fn kill(&self) {
+        signal(self.up.id(), rustix::process::Signal::KILL);
+    }
+
     /// Ends it with a signal, as Ctrl-C and an init do, and says how it ended.
     pub(crate) fn stop(mut self) -> (std::process::ExitStatus, String) {
         signal(self.up.id(), rustix::process::Signal::TERM);
