@@ -10,6 +10,10 @@ use penstock_proxy::shutdown::Shutdown;
 use penstock_proxy::telemetry;
 use serde::Serialize;
 
+/// Chosen by measurement, see docs/benchmarks.md: a request is some hundred small allocations.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// The one line on standard output, for whoever started this process.
 #[derive(Serialize)]
 struct Ready {

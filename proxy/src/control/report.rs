@@ -19,7 +19,7 @@ use wire::report_response::Message as Heard;
 
 use super::{Client, Control, LinkError};
 use crate::observations::Observations;
-use crate::sink::Sink;
+use crate::sink::{Batch, Sink};
 
 /// Events taken from the sink at once: some 0.7 MiB.
 const BATCH: usize = 1_024;
@@ -110,14 +110,25 @@ impl Session {
                 batch = sink.take(BATCH) => batch,
                 () = nothing_left(sink, stop) => return Ok(()),
             };
-            for message in wire::EventBatch::cut(batch.events(), MESSAGE) {
-                let send = |batch_id| Say::Events(wire::EventBatch { batch_id, events: message.clone() });
-                while let Reply::Busy(wait) = self.ask(send).await? {
-                    tokio::time::sleep(wait).await;
-                }
+            let mut delivered = 0;
+            while let Some(wait) = self.deliver(&batch, &mut delivered).await? {
+                tokio::time::sleep(wait).await;
             }
             batch.stored();
         }
+    }
+
+    /// Sends the messages of a batch that are not `delivered` yet. Returns how long to wait before it is
+    /// called again, if the controller is busy; then the rest is made anew, which costs less than keeping
+    /// a copy of every message for it.
+    async fn deliver(&self, batch: &Batch, delivered: &mut usize) -> Result<Option<Duration>, LinkError> {
+        for events in wire::EventBatch::cut(batch.events(), MESSAGE).into_iter().skip(*delivered) {
+            match self.ask(|batch_id| Say::Events(wire::EventBatch { batch_id, events })).await? {
+                Reply::Stored => *delivered += 1,
+                Reply::Busy(wait) => return Ok(Some(wait)),
+            }
+        }
+        Ok(None)
     }
 
     /// Sends under a new id and waits for the answer.

@@ -41,8 +41,8 @@ pub(super) fn model_now<'a>(
     query: &Query<'a>,
     live: &Live,
 ) -> Result<&'a str, Reason> {
-    available(candidate, live, query.now)?;
     let account = live.account(candidate.id());
+    usable(candidate, account, live, query.now)?;
     let mut reason = Reason::Tried;
     // What has no model cannot be asked for another one.
     let asked = query.leg.model;
@@ -61,8 +61,17 @@ pub(super) fn model_now<'a>(
 
 /// Whether an account as a whole can serve now, whatever the model; else why not.
 pub fn available(candidate: &Candidate, live: &Live, now: Timestamp) -> Result<(), Reason> {
+    usable(candidate, live.account(candidate.id()), live, now)
+}
+
+fn usable(
+    candidate: &Candidate,
+    account: Option<&LiveAccount>,
+    live: &Live,
+    now: Timestamp,
+) -> Result<(), Reason> {
     lasting(candidate, now)?;
-    let Some(account) = live.account(candidate.id()) else { return host(candidate, live, now) };
+    let Some(account) = account else { return host(candidate, live, now) };
     let credential = candidate.account.credential.as_ref();
     if credential.is_some_and(|credential| account.rejects(&credential.fingerprint)) {
         return Err(Reason::CredentialRejected);

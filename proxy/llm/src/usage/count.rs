@@ -3,6 +3,8 @@
 use penstock_proto::usage::Usage;
 use serde_json::Value;
 
+mod anthropic;
+
 /// Anthropic's counters. Totals, not increments: a later one takes the place of an earlier one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Anthropic {
@@ -17,16 +19,7 @@ pub(super) struct Anthropic {
 
 impl Anthropic {
     pub(super) fn parse(usage: &[u8]) -> Option<Self> {
-        let usage = object(usage)?;
-        Some(Self {
-            input: count(&usage, &["input_tokens"]),
-            cache_read: count(&usage, &["cache_read_input_tokens"]),
-            cache_write: count(&usage, &["cache_creation_input_tokens"]),
-            cache_write_5m: count(&usage, &["cache_creation", "ephemeral_5m_input_tokens"]),
-            cache_write_1h: count(&usage, &["cache_creation", "ephemeral_1h_input_tokens"]),
-            output: count(&usage, &["output_tokens"]),
-            thinking: count(&usage, &["output_tokens_details", "thinking_tokens"]),
-        })
+        serde_json::from_slice(usage).ok()
     }
 
     /// What stands after `later` was said too: what it does not mention stays.
@@ -116,11 +109,13 @@ fn object(text: &[u8]) -> Option<Value> {
 fn count(usage: &Value, path: &[&str]) -> Option<u64> {
     match path.iter().try_fold(usage, |value, key| value.get(key))? {
         Value::Number(number) => number.as_u64().or_else(|| number.as_f64().map(saturate)),
-        Value::String(text) => {
-            text.trim().parse::<f64>().ok().filter(|number| number.is_finite()).map(saturate)
-        }
+        Value::String(text) => from_text(text),
         _ => None,
     }
+}
+
+fn from_text(text: &str) -> Option<u64> {
+    text.trim().parse::<f64>().ok().filter(|number| number.is_finite()).map(saturate)
 }
 
 #[expect(
