@@ -12,8 +12,8 @@ use crate::load::{Done, Fleet, Load};
 use crate::process::{self, Memory};
 use crate::requests::{Kind, Pace, requests};
 
-/// Descriptors a process needs besides those of the streams it relays.
-const OTHER_FILES: u64 = 200;
+/// Descriptors a process may need besides those of the streams it relays: connections kept from before.
+const OTHER_FILES: u64 = 1_000;
 
 /// What is done after the answer (history is sent ten times a second) counts as well.
 const AFTERWARDS: Duration = Duration::from_millis(250);
