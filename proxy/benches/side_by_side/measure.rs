@@ -128,9 +128,9 @@ impl Plan {
     }
 }
 
-/// Measures everything that the plan includes.
-pub(crate) async fn run(plan: &Plan, ground: &mut Ground) -> anyhow::Result<Outcome> {
-    let mut outcome = Outcome { streams: plan.streams, ..Outcome::default() };
+/// Measures everything that the plan includes. What was measured before a failure stands.
+pub(crate) async fn run(plan: &Plan, ground: &mut Ground, outcome: &mut Outcome) -> anyhow::Result<()> {
+    outcome.streams = plan.streams;
     sleep(SETTLE).await;
     outcome.fresh = both(ground)?;
     if plan.includes("start") {
@@ -162,7 +162,7 @@ pub(crate) async fn run(plan: &Plan, ground: &mut Ground) -> anyhow::Result<Outc
         }
     }
     eprintln!();
-    Ok(outcome)
+    Ok(())
 }
 
 /// Who begins changes from round to round.

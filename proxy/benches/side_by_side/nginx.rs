@@ -69,7 +69,8 @@ pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
 /// asked anew only with a body that was kept. (Passing them on as they come is set beside it in
 /// `docs/benchmarks.md`.)
 fn configuration(folder: &Path, relays: &[(SocketAddr, SocketAddr)], files: u64) -> String {
-    let connections = files.min(2 * u64::from(IDLE_STREAMS) + 1_000);
+    // With less than a sixteenth of them free, nginx closes connections that have not asked yet.
+    let connections = files.min(2 * u64::from(IDLE_STREAMS)) * 5 / 4;
     let at = folder.display();
     let mut servers = String::new();
     for (number, (listen, upstream)) in relays.iter().enumerate() {
