@@ -29,6 +29,10 @@ use child::{Ready, Spec, Supervised};
 const PROXY_STOP: Duration = Duration::from_secs(35);
 /// The controller stores what it has received and stops Postgres.
 const CONTROLLER_STOP: Duration = Duration::from_secs(20);
+/// Signals within this time after the first are the same wish.
+const SAME_WISH: Duration = Duration::from_secs(1);
+/// What each program still has when a person asks a second time: the controller must stop its Postgres.
+const HURRY: Duration = Duration::from_secs(3);
 /// The simulator has nothing to keep.
 const SIMULATOR_STOP: Duration = Duration::from_secs(2);
 
@@ -85,7 +89,7 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
     stop.cancel();
     tokio::select! {
         () = programs.stop_all() => {}
-        () = signalled() => programs.kill_all().await,
+        () = asked_again() => programs.hurry().await,
     }
     if args.demo {
         demo::remove_manifest(&settings.config);
@@ -143,9 +147,9 @@ impl Programs {
         }
     }
 
-    async fn kill_all(&mut self) {
-        for (program, _) in &mut self.running {
-            program.stop(Duration::ZERO).await;
+    async fn hurry(&mut self) {
+        for (program, _) in self.running.iter_mut().rev() {
+            program.stop(HURRY).await;
         }
     }
 }
@@ -214,6 +218,12 @@ fn proxy_spec(settings: &Settings, controller: std::net::SocketAddr, log: &str) 
 async fn wait_for_signal(stop: CancellationToken) {
     signalled().await;
     stop.cancel();
+}
+
+/// A second signal. Some senders (`timeout`) signal a process and its group: that is one wish, not two.
+async fn asked_again() {
+    tokio::time::sleep(SAME_WISH).await;
+    signalled().await;
 }
 
 async fn signalled() {
