@@ -84,7 +84,7 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
         () = stop.cancelled() => Ok(()),
     };
     if result.is_ok() {
-        eprintln!("\nStopping: running streams are given 30 s (Ctrl-C again ends at once).");
+        eprintln!("\nStopping: running streams are given 30 s (Ctrl-C again: 3 s).");
     }
     stop.cancel();
     tokio::select! {
