@@ -41,6 +41,10 @@ test: ## Run every check and every test, with all real parts (Postgres, browser,
 	cd dashboard && npm run --silent test
 	$(MAKE) --no-print-directory clients
 
+.PHONY: kubernetes
+kubernetes: ## Build the programs of the test cluster into a cache outside the checkout (minutes, once)
+	controller/e2e/prepare kubernetes
+
 .PHONY: clients
 clients: ## Drive the real SDKs, Claude Code and Codex through a pool that fails over
 	cargo build --locked $(PROGRAMS)
