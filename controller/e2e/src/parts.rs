@@ -1,0 +1,55 @@
+//! The parts that clusters are made of: `prepare` builds each once into a cache outside the checkout.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, anyhow, ensure};
+
+/// The script that builds a part and prints where it is.
+const PREPARE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/prepare");
+
+/// A directory of `controller/e2e/parts`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The programs of Kubernetes, Helm, CoreDNS.
+    Kubernetes,
+}
+
+impl Part {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Kubernetes => "kubernetes",
+        }
+    }
+
+    fn made(self) -> &'static OnceLock<Result<PathBuf, String>> {
+        static KUBERNETES: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+        match self {
+            Self::Kubernetes => &KUBERNETES,
+        }
+    }
+
+    /// Where the part is. The first call on a machine builds it, which takes minutes for Kubernetes.
+    pub fn directory(self) -> Result<PathBuf> {
+        let made = self.made().get_or_init(|| prepare(self.name()).map_err(|error| format!("{error:#}")));
+        made.clone().map_err(|error| anyhow!(error))
+    }
+}
+
+/// The path of a program of [`Part::Kubernetes`].
+pub fn program(name: &str) -> Result<PathBuf> {
+    Ok(Part::Kubernetes.directory()?.join(name))
+}
+
+fn prepare(part: &str) -> Result<PathBuf> {
+    let done = Command::new(PREPARE)
+        .arg(part)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("{PREPARE} {part} could not be started"))?;
+    ensure!(done.status.success(), "{PREPARE} {part} failed; its output above says why");
+    let printed = String::from_utf8(done.stdout).context("prepare printed something that is not UTF-8")?;
+    Ok(PathBuf::from(printed.trim_end()))
+}
