@@ -9,6 +9,7 @@
 //! | a dialect of an account | skipped: the account serves the formats that both know |
 //! | a dialect of an event | none |
 //! | a credential scheme | the account is refused: its credential could not be presented |
+//! | the algorithm of an issuer's key | skipped: tokens signed with it are refused |
 //! | a strategy | the default, `SessionAffinity` |
 //! | the reason of a cooldown | `Throttled`, so that the account is left alone until the cooldown's end |
 //! | the reason of a lift | skipped: what it ends is not known, so everything else stays in force |
@@ -24,6 +25,7 @@ use crate::ids::ObjectId;
 
 mod account;
 mod event;
+mod issuer;
 mod limits;
 mod observation;
 mod peer;

@@ -7,6 +7,7 @@
 //! | [`dialect`] | the three request formats, and how a credential is presented |
 //! | [`limits`] | windows and cooldowns, and the rule that merges observations of them |
 //! | [`snapshot`] | what the controller pushes: accounts, their state, pools, grants |
+//! | [`issuer`] | who signs ServiceAccounts' tokens, and with which keys |
 //! | [`resource`] | the pieces of a snapshot with their versions, and how an update is taken in |
 //! | [`peer`] | how a proxy introduces itself |
 //! | [`observation`] | what a proxy learned about an account |
@@ -19,6 +20,7 @@ pub mod convert;
 pub mod dialect;
 pub mod event;
 pub mod ids;
+pub mod issuer;
 pub mod limits;
 pub mod observation;
 pub mod peer;

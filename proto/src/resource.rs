@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use crate::convert::ConvertError;
 use crate::ids::{AccountId, ObjectId};
+use crate::issuer::TokenIssuer;
 use crate::snapshot::{Account, AccountState, Grant, Pool, Snapshot};
 
 /// The kinds of resources.
@@ -23,6 +24,8 @@ pub enum ResourceKind {
     Pool,
     /// A grant.
     Grant,
+    /// Who signs callers' tokens.
+    TokenIssuer,
     /// One that this program does not know (its number); kept so that it can be refused by name.
     Other(i32),
 }
@@ -32,7 +35,7 @@ pub enum ResourceKind {
 pub struct ResourceKey {
     /// Of which kind.
     pub kind: ResourceKind,
-    /// `namespace/name`.
+    /// `namespace/name`; of a token issuer its own name.
     pub name: String,
 }
 
@@ -47,6 +50,8 @@ pub enum Resource {
     Pool(Arc<Pool>),
     /// A grant, with its name (`namespace/name`).
     Grant(String, Arc<Grant>),
+    /// Who signs callers' tokens.
+    TokenIssuer(Arc<TokenIssuer>),
 }
 
 /// A resource and the version of its content.
@@ -106,6 +111,7 @@ impl ResourceKind {
             Self::AccountState => "account_state",
             Self::Pool => "pool",
             Self::Grant => "grant",
+            Self::TokenIssuer => "token_issuer",
             Self::Other(_) => "other",
         }
     }
@@ -119,6 +125,7 @@ impl Resource {
             Self::AccountState(id, _) => (ResourceKind::AccountState, id.as_str()),
             Self::Pool(pool) => (ResourceKind::Pool, pool.id.as_str()),
             Self::Grant(name, _) => (ResourceKind::Grant, name.as_str()),
+            Self::TokenIssuer(issuer) => (ResourceKind::TokenIssuer, issuer.issuer.as_str()),
         };
         ResourceKey { kind, name: name.to_owned() }
     }
@@ -174,6 +181,7 @@ impl Snapshot {
             Resource::AccountState(id, state) => drop(self.states.insert(id, state)),
             Resource::Pool(pool) => drop(self.pools.insert(pool.id.clone(), pool)),
             Resource::Grant(name, grant) => drop(self.grants.insert(name, grant)),
+            Resource::TokenIssuer(issuer) => drop(self.issuers.insert(issuer.issuer.clone(), issuer)),
         }
     }
 
@@ -184,6 +192,7 @@ impl Snapshot {
             (ResourceKind::AccountState, Ok(id)) => drop(self.states.remove(&id)),
             (ResourceKind::Pool, Ok(id)) => drop(self.pools.remove(&id)),
             (ResourceKind::Grant, _) => drop(self.grants.remove(&key.name)),
+            (ResourceKind::TokenIssuer, _) => drop(self.issuers.remove(&key.name)),
             // What is not a name, or of no known kind, is not held.
             (_, Err(_)) | (ResourceKind::Other(_), _) => {}
         }

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use crate::dialect::{CredentialScheme, Dialect};
 use crate::ids::{AccountId, PoolId};
+use crate::issuer::TokenIssuer;
 use crate::limits::{Limits, glob_matches};
 use crate::resource::ResourceKey;
 use crate::secret::Secret;
@@ -29,6 +30,8 @@ pub struct Snapshot {
     pub pools: BTreeMap<PoolId, Arc<Pool>>,
     /// By resource name.
     pub grants: BTreeMap<String, Arc<Grant>>,
+    /// Who signs callers' tokens, by issuer.
+    pub issuers: BTreeMap<String, Arc<TokenIssuer>>,
     /// The version in which each resource above is held: what a proxy tells when it reconnects.
     pub versions: BTreeMap<ResourceKey, String>,
 }

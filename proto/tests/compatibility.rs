@@ -219,6 +219,36 @@ fn a_credential_scheme_that_came_later_refuses_the_account_without_repeating_the
 }
 
 #[test]
+fn a_key_of_an_algorithm_that_came_later_is_passed_over_and_the_others_verify() {
+    let key = |id: &str, algorithm| wire::IssuerKey {
+        id: id.into(),
+        algorithm,
+        rsa_modulus: vec![1; 256],
+        rsa_exponent: vec![1, 0, 1],
+        ..Default::default()
+    };
+    let issuer = wire::TokenIssuer {
+        issuer: "https://cluster".into(),
+        audience: "penstock".into(),
+        keys: vec![key("new", LATER), key("old", wire::SigningAlgorithm::Rs256.into())],
+    };
+    let resource = |name: &str, issuer| wire::Resource {
+        kind: 5,
+        name: name.into(),
+        body: Some(wire::resource::Body::TokenIssuer(issuer)),
+        ..Default::default()
+    };
+    let read = Versioned::try_from(resource("https://cluster", issuer.clone())).unwrap();
+    let Resource::TokenIssuer(read) = read.resource else { panic!() };
+    assert_eq!(read.keys.iter().map(|key| key.id.as_str()).collect::<Vec<_>>(), ["old"]);
+
+    let refused = |resource: wire::Resource| Versioned::try_from(resource).unwrap_err().field;
+    assert_eq!(refused(resource("https://other", issuer.clone())), "name");
+    let anybodys = wire::TokenIssuer { audience: String::new(), ..issuer };
+    assert_eq!(refused(resource("https://cluster", anybodys)), "token_issuer.audience");
+}
+
+#[test]
 fn a_proxy_that_holds_a_kind_unknown_to_the_controller_is_told_to_drop_it() {
     let held = wire::HeldResource { kind: LATER, name: "llm/x".into(), version: "1".into() };
     let (_, held) = wire::Hello { proxy: None, held: vec![held] }.into_parts();

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use penstock_proto::dialect::{CredentialScheme, Dialect};
 use penstock_proto::event::{Attempt, Caller, Ending, Event};
 use penstock_proto::ids::ObjectId;
+use penstock_proto::issuer::{Curve, IssuerKey, PublicKey, RsaHash, TokenIssuer};
 use penstock_proto::limits::{Cooldown, CooldownReason, CooldownScope, Limits, Window, WindowStatus};
 use penstock_proto::observation::Observation;
 use penstock_proto::resource::{Resource, Update, Versioned};
@@ -206,6 +207,24 @@ fn pool() -> impl Strategy<Value = Pool> {
     )
 }
 
+fn issuer() -> impl Strategy<Value = TokenIssuer> {
+    let hash = select(vec![RsaHash::Sha256, RsaHash::Sha384, RsaHash::Sha512]);
+    let rsa = (hash, vec(any::<u8>(), 1..300), vec(any::<u8>(), 1..4))
+        .prop_map(|(hash, modulus, exponent)| PublicKey::Rsa { hash, modulus, exponent });
+    let ec = (select(vec![Curve::P256, Curve::P384]), any::<u8>()).prop_map(|(curve, byte)| {
+        let mut point = vec![byte; 1 + 2 * curve.coordinate()];
+        point[0] = 4;
+        PublicKey::Ec { curve, point }
+    });
+    let key =
+        (maybe(), prop_oneof![rsa, ec]).prop_map(|(id, key)| IssuerKey { id: id.unwrap_or_default(), key });
+    (word(), word(), vec(key, 0..3)).prop_map(|(issuer, audience, keys)| TokenIssuer {
+        issuer,
+        audience,
+        keys,
+    })
+}
+
 fn resource() -> impl Strategy<Value = Resource> {
     let grant = (word(), option::of("[0-9a-f]{64}"), option::of(id()), word()).prop_map(
         |(namespace, client_key_sha256, pool, caller)| Grant { namespace, client_key_sha256, pool, caller },
@@ -215,6 +234,7 @@ fn resource() -> impl Strategy<Value = Resource> {
         (id(), state()).prop_map(|(id, state)| Resource::AccountState(id, Arc::new(state))),
         pool().prop_map(|pool| Resource::Pool(Arc::new(pool))),
         (word(), grant).prop_map(|(name, grant)| Resource::Grant(name, Arc::new(grant))),
+        issuer().prop_map(|issuer| Resource::TokenIssuer(Arc::new(issuer))),
     ]
 }
 
@@ -336,7 +356,7 @@ proptest! {
         let versions = after.iter().map(|(key, one)| (key.clone(), one.version.clone())).collect();
         prop_assert_eq!(&held.versions, &versions);
         let count = held.accounts.len() + held.states.len() + held.pools.len() + held.grants.len();
-        prop_assert_eq!(count, after.len());
+        prop_assert_eq!(count + held.issuers.len(), after.len());
         prop_assert_eq!(push(&held, &after).1, 0, "a peer that holds everything is sent nothing");
     }
 }

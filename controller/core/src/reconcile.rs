@@ -69,6 +69,9 @@ pub fn reconcile(world: &World, now: Timestamp) -> Plan {
     let checked = account::reconcile(world, now, &mut plan);
     pool::reconcile(world, &checked, now, &mut plan);
     grant::reconcile(world, now, &mut plan);
+    if let Some(issuer) = &world.issuer {
+        plan.publish(Resource::TokenIssuer(Arc::clone(issuer)));
+    }
     plan
 }
 

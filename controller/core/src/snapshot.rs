@@ -50,6 +50,8 @@ impl Plan {
                 debug_assert_eq!(key.kind, ResourceKind::Grant);
                 namespaces.contains(&grant.namespace)
             }
+            // A sidecar serves its own pod; only a gateway has callers to tell apart.
+            Resource::TokenIssuer(_) => false,
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use kube::ResourceExt;
 use penstock_crds::{AccessGrant, AccountPool, ProviderAccount};
 use penstock_proto::ids::{AccountId, InvalidObjectId, ObjectId};
+use penstock_proto::issuer::TokenIssuer;
 use penstock_proto::secret::Secret;
 use penstock_proto::snapshot::AccountState;
 
@@ -56,6 +57,8 @@ pub struct World {
     pub spent: BTreeMap<AccountId, Spent>,
     /// How many proxies hold each account.
     pub in_use_by: BTreeMap<AccountId, u32>,
+    /// Who signs the tokens of the cluster's ServiceAccounts; `None` outside one, and until it is known.
+    pub issuer: Option<Arc<TokenIssuer>>,
 }
 
 /// `namespace/name` of an object; one without a namespace is in [`DEFAULT_NAMESPACE`].

@@ -176,6 +176,7 @@ proptest! {
                     }
                     Resource::AccountState(account, _) => prop_assert!(plan.usable[namespace].contains(account)),
                     Resource::Grant(_, grant) => prop_assert_eq!(&grant.namespace, namespace),
+                    Resource::TokenIssuer(_) => prop_assert!(false, "a sidecar has nobody to tell apart"),
                 }
                 prop_assert!(!matches!(key.kind, ResourceKind::Other(_)));
             }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use prost::Message;
 use sha2::{Digest, Sha256};
 
-use super::{ConvertError, Reason, account, id, limits, optional_millis, pool};
+use super::{ConvertError, Reason, account, id, issuer, limits, optional_millis, pool};
 use crate::resource::{Change, Refusal, Resource, ResourceKey, ResourceKind, Update, Versioned};
 use crate::wire;
 use wire::resource::Body;
@@ -26,6 +26,7 @@ impl From<i32> for ResourceKind {
             Ok(wire::ResourceKind::AccountState) => Self::AccountState,
             Ok(wire::ResourceKind::Pool) => Self::Pool,
             Ok(wire::ResourceKind::Grant) => Self::Grant,
+            Ok(wire::ResourceKind::TokenIssuer) => Self::TokenIssuer,
             Ok(wire::ResourceKind::Unspecified) | Err(_) => Self::Other(wire),
         }
     }
@@ -38,6 +39,7 @@ impl From<ResourceKind> for i32 {
             ResourceKind::AccountState => wire::ResourceKind::AccountState.into(),
             ResourceKind::Pool => wire::ResourceKind::Pool.into(),
             ResourceKind::Grant => wire::ResourceKind::Grant.into(),
+            ResourceKind::TokenIssuer => wire::ResourceKind::TokenIssuer.into(),
             ResourceKind::Other(number) => number,
         }
     }
@@ -66,6 +68,13 @@ impl TryFrom<wire::Resource> for Versioned {
             (ResourceKind::Grant, Some(Body::Grant(body))) => {
                 let grant = pool::read_grant(body).map_err(within("grant"))?;
                 Resource::Grant(super::required("name", name)?, Arc::new(grant))
+            }
+            (ResourceKind::TokenIssuer, Some(Body::TokenIssuer(body))) => {
+                let issuer = issuer::read(body).map_err(within("token_issuer"))?;
+                if issuer.issuer != name {
+                    return Err(ConvertError::new("name", Reason::Malformed));
+                }
+                Resource::TokenIssuer(Arc::new(issuer))
             }
             (_, Some(_)) => return Err(ConvertError::new("body", Reason::WrongKind)),
         };
@@ -166,5 +175,6 @@ fn write_body(resource: &Resource) -> Body {
         Resource::AccountState(_, state) => Body::AccountState(limits::write_state(state)),
         Resource::Pool(pool) => Body::Pool(pool::write(pool)),
         Resource::Grant(_, grant) => Body::Grant(pool::write_grant(grant)),
+        Resource::TokenIssuer(issuer) => Body::TokenIssuer(issuer::write(issuer)),
     }
 }
