@@ -7,6 +7,8 @@ SHELL := /bin/bash
 # Flags of `penstock up` for `make run`: the demo, unless you say something else.
 ARGS ?= --demo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
+# `release` is quick to build; `dist` is what is shipped.
+PROFILE ?= release
 PROGRAMS := --bin penstock --bin penstock-controller --bin penstock-proxy --bin penstock-simulator
 
 .PHONY: help
@@ -16,12 +18,17 @@ help: ## List the jobs
 .PHONY: run
 run: ## Build and start everything on this machine; ARGS="…" are flags of `penstock up` (default: --demo)
 	.ci/setup run
-	$(MAKE) --no-print-directory build
+	$(MAKE) --no-print-directory build PROFILE=release
 	exec $(TARGET)/release/penstock up $(ARGS)
 
 .PHONY: build
-build: dashboard/dist/index.html ## Build the dashboard and the programs, optimised
-	cargo build --locked --release $(PROGRAMS)
+build: dashboard/dist/index.html ## Build the dashboard and the programs, optimised; PROFILE=dist for what is shipped
+	cargo build --locked --profile $(PROFILE) $(PROGRAMS)
+
+.PHONY: images
+images: build ## Build the container images without Docker into target/images; PROFILE=dist for what is shipped
+	.ci/setup images
+	.ci/images --programs $(TARGET)/$(PROFILE) --out $(TARGET)/images --limits
 
 dashboard/node_modules: dashboard/package-lock.json
 	# Not `npm ci`: it fails where a registry lacks optional parts for other platforms.
@@ -70,8 +77,8 @@ bench: ## Measure side by side: direct, nginx, Penstock with everything on; resu
 	cargo bench --locked -p penstock-controller --bench ingest
 
 .PHONY: crds
-crds: ## Write the CRDs' YAML from their Rust types
-	cargo run --locked --quiet -p penstock-crds --bin crdgen -- crds
+crds: ## Write what is generated from the Kubernetes types: definitions, the chart's copy, reference pages
+	cargo run --locked --quiet -p penstock-crds --bin crdgen -- .
 
 .PHONY: openapi
 openapi: ## Write the API's OpenAPI document and the dashboard's client from it

@@ -10,7 +10,8 @@
 //! | [`conditions`] | the names of conditions and their reasons |
 //! | [`rules`] | the rules that a schema cannot say, with the sentence that a person reads |
 //! | [`schema`] | what makes the generated schema fit for people and server-side apply |
-//! | [`yaml`] | the definitions as the files beside `src/` |
+//! | [`yaml`] | the definitions as the files beside `src/`, and as the chart applies them |
+//! | [`reference`] | a page on every kind, for people |
 //!
 //! This crate holds types and facts. It decides nothing, reads nothing and knows no proxy.
 
@@ -19,6 +20,7 @@ pub mod conditions;
 pub mod grant;
 pub mod pool;
 pub mod provider;
+pub mod reference;
 pub mod rules;
 pub mod schema;
 pub mod values;

@@ -1,12 +1,17 @@
-//! Writes the definitions of all kinds as YAML: `crdgen DIRECTORY` into files named as Kubernetes names
-//! them, `crdgen` to standard output.
+//! Writes what is generated from the types: `crdgen ROOT` writes the definitions of all kinds into `crds/` and the
+//! chart, and the reference pages into `docs/reference/` of the checkout at ROOT.
 
 use std::path::Path;
 use std::process::ExitCode;
 
+use penstock_crds::{reference, yaml};
+
 fn main() -> ExitCode {
-    let directory = std::env::args_os().nth(1);
-    match write(directory.as_deref().map(Path::new)) {
+    let Some(root) = std::env::args_os().nth(1) else {
+        eprintln!("usage: crdgen ROOT");
+        return ExitCode::from(2);
+    };
+    match write(Path::new(&root)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("crdgen: {error}");
@@ -16,11 +21,15 @@ fn main() -> ExitCode {
 }
 
 #[expect(clippy::disallowed_methods, reason = "writing files is what this program is for")]
-fn write(directory: Option<&Path>) -> Result<(), Box<dyn std::error::Error>> {
-    for (name, yaml) in penstock_crds::yaml::files()? {
-        match directory {
-            Some(directory) => std::fs::write(directory.join(name), yaml)?,
-            None => println!("---\n{yaml}"),
+fn write(root: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    for (folder, files) in [
+        ("crds", yaml::files()?),
+        ("charts/penstock/files/crds", yaml::chart_files()?),
+        ("docs/reference", reference::pages()),
+    ] {
+        std::fs::create_dir_all(root.join(folder))?;
+        for (name, text) in files {
+            std::fs::write(root.join(folder).join(name), text)?;
         }
     }
     Ok(())
