@@ -10,12 +10,14 @@
 //! | [`observe`] | how what proxies learned enters the world, and whether it must be told at once |
 //! | [`status`] | how limits are written into an account's status and read from it |
 //! | [`conditions`] | when a condition changes, and its time with it |
+//! | [`inject`] | what becomes of a pod when a sidecar is put into it |
 //! | [`budget`] | the periods of budgets, and whether one is spent |
 //! | [`price`] | what a request cost |
 //! | [`retention`] | which partitions of the history to create ahead and which to drop |
 
 pub mod budget;
 pub mod conditions;
+pub mod inject;
 pub mod observe;
 pub mod price;
 pub mod reconcile;

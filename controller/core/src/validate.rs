@@ -16,6 +16,9 @@ use penstock_crds::{AccessGrant, AccountPool, ProviderAccount};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+pub(crate) use rules::is_dns_name;
+pub(crate) use spelling::nearest;
+
 /// The kinds of our objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {

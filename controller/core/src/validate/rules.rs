@@ -127,7 +127,7 @@ fn is_authority(text: &str) -> bool {
         && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|p| p > 0))
 }
 
-fn is_dns_name(name: &str, most: usize) -> bool {
+pub(crate) fn is_dns_name(name: &str, most: usize) -> bool {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     let label = |label: &str| {
         !label.is_empty() && label.bytes().all(inner) && !label.starts_with('-') && !label.ends_with('-')

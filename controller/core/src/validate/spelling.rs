@@ -4,7 +4,7 @@
 const MOST_EDITS: usize = 2;
 
 /// The candidate that is nearest to a misspelt word, if one is near.
-pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()
         .map(|candidate| (edits(&word.to_lowercase(), &candidate.to_lowercase()), candidate))
