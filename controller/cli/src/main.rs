@@ -7,6 +7,7 @@
 //! | [`keys`] | `penstock keys …`: client keys for callers from other machines |
 //! | [`requests`] | `penstock requests [--follow]`: the history, and live |
 //! | [`stats`] | `penstock stats`: totals, models, accounts |
+//! | [`uninstall`] | what the chart runs when its release has gone |
 //! | [`client`] | the management API over HTTP |
 //! | [`settings`] | where flags, variables and `penstock.yaml` come together |
 //! | [`output`] | tables for people, JSON and YAML for programs |
@@ -18,6 +19,7 @@ mod output;
 mod requests;
 mod settings;
 mod stats;
+mod uninstall;
 mod up;
 
 use std::process::ExitCode;
@@ -50,6 +52,9 @@ enum Command {
     Requests(requests::RequestsArgs),
     /// Show totals: requests, success, tokens, cost, models, accounts
     Stats(stats::StatsArgs),
+    /// Remove what the controller made besides the Helm release; the chart runs this when the release has gone
+    #[command(hide = true)]
+    UninstallLeftovers(uninstall::UninstallArgs),
     /// Print a completion script for your shell
     ///
     /// For example: penstock completion bash > ~/.local/share/bash-completion/completions/penstock
@@ -78,6 +83,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Keys(command) => keys::run(command).await,
         Command::Requests(args) => requests::run(args).await,
         Command::Stats(args) => stats::run(args).await,
+        Command::UninstallLeftovers(args) => uninstall::run(args).await,
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "penstock", &mut std::io::stdout());
             Ok(())
