@@ -28,7 +28,8 @@ build: dashboard/dist/index.html ## Build the dashboard and the programs, optimi
 .PHONY: images
 images: build ## Build the container images without Docker into target/images; PROFILE=dist for what is shipped
 	.ci/setup images
-	.ci/images --programs $(TARGET)/$(PROFILE) --out $(TARGET)/images --limits
+	.ci/images --programs $(TARGET)/$(PROFILE) --out $(TARGET)/images \
+	  --limits $(if $(filter dist,$(PROFILE)),unpacked,packed)
 
 dashboard/node_modules: dashboard/package-lock.json
 	# Not `npm ci`: it fails where a registry lacks optional parts for other platforms.
