@@ -77,7 +77,7 @@ fn answer(
         "/readyz" if state.shutdown.drain.is_cancelled() => {
             reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n")
         }
-        "/readyz" => reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "waiting for the first snapshot\n"),
+        "/readyz" => reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, waiting_for(state, &control.borrow())),
         "/metrics" => match metrics::render(state, control.borrow().clone()) {
             Ok(text) => {
                 reply(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", text)
@@ -90,6 +90,12 @@ fn answer(
         },
         _ => reply(StatusCode::NOT_FOUND, TEXT, "/livez /readyz /metrics /debug/state\n"),
     }
+}
+
+/// What a probe shows in the pod's events, as long as nothing was pushed.
+fn waiting_for(state: &State, control: &ControlStatus) -> String {
+    let why = control.last_error.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+    format!("waiting for the first state from {}{why}\n", state.config.controller.url)
 }
 
 fn reply(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {

@@ -2,6 +2,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
+//! | `connect` | one connection, to any of the controller's addresses |
 //! | `subscribe` | takes pushes in, publishes snapshots, answers each push |
 //! | `report` | delivers observations and history events |
 //!
@@ -15,30 +16,21 @@ use std::time::Duration;
 use penstock_proto::peer::ProxyIdentity;
 use penstock_proto::resource::Refusal;
 use penstock_proto::snapshot::Snapshot;
-use penstock_proto::wire::control_client::ControlClient;
 use rand::Rng;
-use rustls::RootCertStore;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::service::Interceptor;
-use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tracing::{info, warn};
 
 use crate::config::ControllerConfig;
 use crate::observations::Observations;
 use crate::sink::Sink;
 
+mod connect;
 mod report;
 mod subscribe;
 
-/// For name resolution, TCP and TLS together.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// A controller that answers neither a ping nor anything else is given up after the sum of both: 9 s.
-const PING_INTERVAL: Duration = Duration::from_secs(5);
-const PING_TIMEOUT: Duration = Duration::from_secs(4);
+use connect::{Client, dial};
 
 /// First pause after a lost connection; it doubles with every failure in a row.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -46,11 +38,14 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Longest pause: a controller that is back is found within this time.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// Between the end of a stream that the controller asked to be made anew and the next: others were asked, too.
+const MOVE_PAUSE: Duration = Duration::from_millis(500);
+
+/// As long as nothing new is to be said of a controller that is away, it is said again this often.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
+
 /// How long the last events may take after a stop was asked for; then they go to the spool.
 const LAST_WORDS: Duration = Duration::from_secs(5);
-
-/// A push is cut at about 1 MiB by the controller; one resource alone may be larger.
-const LARGEST_PUSH: usize = 16 << 20;
 
 /// The task that keeps in touch with the controller.
 pub struct Control {
@@ -94,15 +89,10 @@ enum LinkError {
     Connect(#[source] tonic::transport::Error),
     #[error("the controller ended the stream with {:?}: {}", .0.code(), .0.message())]
     Stream(Box<tonic::Status>),
+    /// It goes away, or wants its proxies spread anew: another replica may take the next connection.
     #[error("the controller closed the stream")]
     Closed,
 }
-
-type Client = ControlClient<InterceptedService<Channel, Bearer>>;
-
-/// Puts the token on every call.
-#[derive(Clone)]
-struct Bearer(Option<MetadataValue<Ascii>>);
 
 impl Control {
     /// Keeps connected until `stop`, which is to be cancelled after the last request has ended: what
@@ -111,15 +101,23 @@ impl Control {
         // What is held, complete or not: after a reconnect only the rest is sent.
         let mut held = Snapshot::default();
         let mut failures_in_a_row = 0;
+        let mut told = None;
         while !stop.is_cancelled() {
             let ended = tokio::select! {
                 ended = self.connect(&mut held, &stop) => ended,
                 () = overdue(&stop) => return,
             };
             let Err(error) = ended else { return };
-            failures_in_a_row = if self.status.borrow().connected { 0 } else { failures_in_a_row + 1 };
-            self.lost(&error);
-            let pause = pause(failures_in_a_row, &mut rand::rng());
+            let was_connected = self.status.borrow().connected;
+            failures_in_a_row = if was_connected { 0 } else { failures_in_a_row + 1 };
+            let pause = if matches!(error, LinkError::Closed) && was_connected {
+                self.status.send_modify(|status| status.connected = false);
+                info!("the controller asked for a new connection");
+                MOVE_PAUSE.mul_f64(rand::rng().random_range(0.0..=1.0))
+            } else {
+                self.lost(&error, &mut told);
+                pause(failures_in_a_row, &mut rand::rng())
+            };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = stop.cancelled() => {}
@@ -139,7 +137,8 @@ impl Control {
         }
     }
 
-    fn lost(&self, error: &LinkError) {
+    /// `told`: what was said last of a controller that is away, and when.
+    fn lost(&self, error: &LinkError, told: &mut Option<(String, Instant)>) {
         let reason = with_sources(error);
         let was_connected = self.status.borrow().connected;
         self.status.send_modify(|status| {
@@ -147,10 +146,18 @@ impl Control {
             status.failures += 1;
             status.last_error = Some(reason.clone());
         });
-        // Said when it begins; while it lasts the metric counts.
-        if was_connected || self.status.borrow().failures == 1 {
-            warn!(reason, "the controller is away; the last snapshot stays in force");
+        // Said when it begins, when the reason changes, and now and then; in between the metric counts.
+        let known = told.as_ref().is_some_and(|(said, at)| *said == reason && at.elapsed() < SAY_AGAIN);
+        if known && !was_connected {
+            return;
         }
+        let controller = self.config.url.as_str();
+        if self.status.borrow().synced {
+            warn!(controller, reason, "the controller is away; the last snapshot stays in force");
+        } else {
+            warn!(controller, reason, "waiting for the first state from the controller");
+        }
+        *told = Some((reason, Instant::now()));
     }
 
     fn connected(&self) {
@@ -162,66 +169,10 @@ impl Control {
     }
 }
 
-impl Interceptor for Bearer {
-    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
-        if let Some(token) = &self.0 {
-            request.metadata_mut().insert("authorization", token.clone());
-        }
-        Ok(request)
-    }
-}
-
 impl From<tonic::Status> for LinkError {
     fn from(status: tonic::Status) -> Self {
         Self::Stream(Box::new(status))
     }
-}
-
-/// Certificates and token are read for every connection, because both rotate.
-async fn dial(config: &ControllerConfig) -> Result<Client, LinkError> {
-    let tls = match &config.ca_file {
-        Some(path) => ClientTlsConfig::new()
-            .ca_certificate(Certificate::from_pem(read("the certificate authority", path).await?)),
-        None => ClientTlsConfig::new().trust_anchors(platform_roots()),
-    };
-    let token = match &config.token_file {
-        Some(path) => Some(bearer(path, &read("the token", path).await?)?),
-        None => None,
-    };
-    let channel = Endpoint::from_shared(config.url.clone())
-        .and_then(|endpoint| endpoint.tls_config(tls))
-        .map_err(LinkError::Connect)?
-        .connect_timeout(CONNECT_TIMEOUT)
-        .http2_keep_alive_interval(PING_INTERVAL)
-        .keep_alive_timeout(PING_TIMEOUT)
-        .keep_alive_while_idle(true)
-        .tcp_nodelay(true)
-        .connect()
-        .await
-        .map_err(LinkError::Connect)?;
-    let client = ControlClient::with_interceptor(channel, Bearer(token));
-    Ok(client.max_decoding_message_size(LARGEST_PUSH))
-}
-
-async fn read(what: &'static str, path: &PathBuf) -> Result<String, LinkError> {
-    tokio::fs::read_to_string(path).await.map_err(|source| LinkError::File {
-        what,
-        path: path.clone(),
-        source,
-    })
-}
-
-fn bearer(path: &std::path::Path, token: &str) -> Result<MetadataValue<Ascii>, LinkError> {
-    let mut value: MetadataValue<Ascii> =
-        format!("Bearer {}", token.trim()).parse().map_err(|_| LinkError::Token { path: path.to_owned() })?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
-fn platform_roots() -> Vec<rustls::pki_types::TrustAnchor<'static>> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    roots.roots
 }
 
 /// Between half of and all of a time that doubles with every failure, so that proxies that lost the
@@ -262,12 +213,5 @@ mod tests {
         }
         assert!(pause(30, &mut rng) >= LONGEST_PAUSE / 2);
         assert_ne!(pause(30, &mut rng), pause(30, &mut rng));
-    }
-
-    #[test]
-    fn a_token_with_a_line_break_inside_is_refused_without_being_repeated() {
-        let error = bearer("token".as_ref(), "sk-a\nsk-b").unwrap_err();
-        assert!(!with_sources(&error).contains("sk-"), "{error}");
-        assert!(bearer("token".as_ref(), "sk-a\n").is_ok());
     }
 }

@@ -171,7 +171,7 @@ async fn a_reconnect_tells_what_is_held_and_meanwhile_the_last_snapshot_stays_in
 
     // Projected tokens rotate: the next connection takes the new one.
     std::fs::write(proxy.files.path().join("token"), "second-token").unwrap();
-    drop(stream);
+    stream.break_off();
     proxy.status.wait_for(|status| status.failures == 1).await.unwrap();
     assert_eq!(proxy.snapshots.borrow().pools.len(), 1);
 
@@ -182,6 +182,35 @@ async fn a_reconnect_tells_what_is_held_and_meanwhile_the_last_snapshot_stays_in
     let removed = vec![wire::ResourceName { kind: 3, name: "llm/a".into() }];
     stream.push(wire::Update { removed, ..push(1, vec![], true) });
     proxy.holds_pools(0).await;
+}
+
+#[tokio::test]
+async fn a_controller_that_asks_for_a_new_connection_gets_it_and_nothing_failed() {
+    let mut controller = Fake::start().await;
+    let mut proxy = Proxy::of(&controller);
+    let mut stream = controller.subscription().await;
+    stream.hear().await;
+    stream.push(push(1, vec![pool("llm/a", "v7", 4)], true));
+    proxy.holds_pools(1).await;
+    drop(stream);
+    let Some(Said::Hello(hello)) = controller.subscription().await.hear().await.message else { panic!() };
+    assert_eq!(hello.held.len(), 1);
+    assert_eq!(proxy.status.borrow().failures, 0);
+}
+
+#[tokio::test]
+async fn a_certificate_authority_that_is_not_there_yet_is_waited_for() {
+    let mut controller = Fake::start().await;
+    let mut proxy = Proxy::trusting(&controller, "");
+    let ca = proxy.files.path().join("ca.pem");
+    std::fs::remove_file(&ca).unwrap();
+    let named = |status: &ControlStatus| {
+        status.last_error.as_deref().is_some_and(|why| why.contains("ca.pem") && why.contains("No such file"))
+    };
+    proxy.status.wait_for(named).await.unwrap();
+    std::fs::write(&ca, &controller.ca_pem).unwrap();
+    controller.subscription().await;
+    proxy.status.wait_for(|status| status.connected).await.unwrap();
 }
 
 #[tokio::test]

@@ -87,6 +87,11 @@ impl<Q, A> Open<Q, A> {
     pub(crate) async fn hear(&mut self) -> Q {
         self.asks.message().await.unwrap().unwrap()
     }
+
+    /// Ends it as a controller does that breaks down.
+    pub(crate) fn break_off(self) {
+        self.answers.send(Err(Status::unavailable("broken off"))).unwrap();
+    }
 }
 
 impl Subscription {

@@ -46,7 +46,15 @@ async fn it_says_where_it_listens_waits_for_a_snapshot_and_ends_when_asked() {
         client.answer().await
     };
     assert_eq!(ask(admin, "/livez").await.status, 200);
-    assert_eq!(ask(admin, "/readyz").await.status, 503);
+    // What it waits for, and why in vain, for whoever reads the pod's events.
+    loop {
+        let ready = ask(admin, "/readyz").await;
+        assert_eq!(ready.status, 503);
+        assert!(ready.text().starts_with("waiting for the first state from https://127.0.0.1:9"));
+        if ready.text().contains("refused") {
+            break;
+        }
+    }
     assert_eq!(ask(listen, "/v1/models").await.status, 503, "no accounts yet");
     let asked = Command::new("kill").args(["-TERM", &program.0.id().to_string()]).status().unwrap();
     assert!(asked.success());
