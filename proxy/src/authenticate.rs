@@ -1,8 +1,10 @@
-//! Stage 2: who calls. The decision is core's; here are the settings it is made with.
+//! Stage 2: who calls. The decision is core's; here are the settings it is made with, and the tokens that
+//! were verified before.
 
 use std::sync::Arc;
 
 use http::HeaderMap;
+use jiff::Timestamp;
 use penstock_proxy_core::authenticate::{Identity, authenticate as decide};
 
 use crate::respond::Refusal;
@@ -14,5 +16,11 @@ pub(crate) fn authenticate(
     published: &Published,
     headers: &HeaderMap,
 ) -> Result<Arc<Identity>, Refusal> {
-    decide(&state.access, &published.view.keys, headers).map_err(Refusal::Unauthenticated)
+    let (view, now) = (&published.view, Timestamp::now());
+    let remembered = |digest: &_| state.verified.lock().get(&view.issuers, digest, now);
+    let caller = decide(&state.access, view, headers, now, remembered).map_err(Refusal::Unauthenticated)?;
+    if let Some((digest, token)) = caller.verified {
+        state.verified.lock().put(&view.issuers, digest, token);
+    }
+    Ok(caller.identity)
 }

@@ -28,6 +28,10 @@ pub struct Config {
     pub identity: ProxyIdentity,
     /// How it is used.
     pub role: Role,
+    /// The ServiceAccount of the pod that a sidecar serves, as history shows it; empty outside a cluster.
+    pub service_account: String,
+    /// The pool in its namespace that serves a sidecar's pod; `None`: `default`.
+    pub pool: Option<String>,
     /// Where history waits while the controller is away; `None` = only in memory.
     pub spool_dir: Option<PathBuf>,
     /// Single-threaded workers that share the port; at least 1.

@@ -41,7 +41,7 @@ pub enum Answer {
 /// Why a request is not served by a provider.
 #[derive(Debug)]
 pub(crate) enum Refusal {
-    /// Nobody we know.
+    /// Nobody we know, or nobody we may serve.
     Unauthenticated(AuthError),
     /// No such route.
     NotFound(NotFound),
@@ -130,7 +130,7 @@ fn dialect_of(head: &Parts, state: &State) -> Option<Dialect> {
 
 fn problem(refusal: &Refusal, model: &str) -> Problem {
     match refusal {
-        Refusal::Unauthenticated(error) => Problem::new(ProblemKind::Unauthenticated, error.to_string()),
+        Refusal::Unauthenticated(error) => Problem::new(unauthenticated_kind(error), error.to_string()),
         Refusal::NotFound(error) => Problem::new(ProblemKind::NotFound, error.to_string()),
         Refusal::UpgradeRequired => Problem::new(
             ProblemKind::UpgradeRequired,
@@ -163,6 +163,17 @@ fn problem(refusal: &Refusal, model: &str) -> Problem {
             retry_after: Some(CROWDED_RETRY),
             ..Problem::new(ProblemKind::RateLimited, "Too many requests are waiting for an account.")
         },
+    }
+}
+
+fn unauthenticated_kind(error: &AuthError) -> ProblemKind {
+    match error {
+        AuthError::NotReady => ProblemKind::Unavailable,
+        AuthError::NoAccounts { .. } => ProblemKind::Permission,
+        AuthError::MissingKey
+        | AuthError::MissingToken { .. }
+        | AuthError::UnknownKey
+        | AuthError::Token(_) => ProblemKind::Unauthenticated,
     }
 }
 

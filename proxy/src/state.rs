@@ -10,9 +10,10 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
 use penstock_proto::event::Caller;
-use penstock_proto::ids::{AccountId, InvalidObjectId};
+use penstock_proto::ids::{AccountId, InvalidObjectId, PoolId};
 use penstock_proto::limits::{Limits, Window};
 use penstock_proto::snapshot::{Account, AccountState, Snapshot};
+use penstock_proxy_core::authenticate::remembered::Remembered;
 use penstock_proxy_core::authenticate::{Access, Identity};
 use penstock_proxy_core::live::Live;
 use penstock_proxy_core::view::View;
@@ -35,6 +36,8 @@ const MAX_WAITING: usize = 1_000;
 pub(crate) struct State {
     pub(crate) config: Config,
     pub(crate) access: Access,
+    /// Held for one look-up.
+    pub(crate) verified: Mutex<Remembered>,
     pub(crate) sink: Sink,
     pub(crate) observations: Observations,
     pub(crate) metrics: Metrics,
@@ -86,6 +89,7 @@ impl State {
     pub(crate) fn new(config: Config, sink: Sink, shutdown: Shutdown) -> Result<Self, InvalidObjectId> {
         Ok(Self {
             access: access(&config)?,
+            verified: Mutex::default(),
             config,
             sink,
             shutdown,
@@ -215,7 +219,7 @@ impl Drop for Waiting<'_> {
 }
 
 /// Whoever reaches a loopback address is on this machine or in this pod and trusted; everyone else, and
-/// whoever comes through a gateway, needs a key.
+/// whoever comes through a gateway, must say who it is.
 fn access(config: &Config) -> Result<Access, InvalidObjectId> {
     let trusted = match config.role {
         Role::Gateway => false,
@@ -225,7 +229,12 @@ fn access(config: &Config) -> Result<Access, InvalidObjectId> {
         return Ok(Access::Keyed);
     }
     let namespace = &config.identity.namespace;
-    let caller =
-        Caller { namespace: namespace.clone(), pod: config.identity.pod.clone(), ..Caller::default() };
-    Ok(Access::Open(Arc::new(Identity::new(caller, namespace, None)?)))
+    let caller = Caller {
+        namespace: namespace.clone(),
+        pod: config.identity.pod.clone(),
+        service_account: config.service_account.clone(),
+        key: String::new(),
+    };
+    let pool = config.pool.as_deref().map(|name| PoolId::new(namespace, name)).transpose()?;
+    Ok(Access::Open(Arc::new(Identity::new(caller, namespace, pool)?)))
 }

@@ -1,14 +1,32 @@
 //! Who calls, and whose accounts serve the call.
 //! Never lets a caller through without an identity; never tells a wrong key from an unknown one by time.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`token`] | verifies a ServiceAccount's token |
+//! | [`remembered`] | the tokens that were verified |
 
 use std::sync::Arc;
 
 use http::HeaderMap;
+use jiff::Timestamp;
 use penstock_proto::event::Caller;
 use penstock_proto::ids::{InvalidObjectId, PoolId};
 use penstock_proto::snapshot::Grant;
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
+
+use crate::view::View;
+use token::{TokenError, Verified};
+
+pub mod remembered;
+pub mod token;
+
+/// Credentials of one request that are looked at: SDKs send two at most, and each may cost a verification.
+const MOST_CREDENTIALS: usize = 4;
+
+/// SHA-256 of a credential.
+pub type Digest = [u8; 32];
 
 /// An authenticated caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,19 +44,52 @@ pub struct Identity {
 pub enum Access {
     /// Only reachable by those it trusts (loopback, the sidecar's own pod): everybody is this caller.
     Open(Arc<Identity>),
-    /// A client key.
+    /// A client key, or in a cluster a ServiceAccount's token.
     Keyed,
 }
 
-/// Why a caller is turned away; answered 401 in the client's dialect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+/// A caller, and what to remember of how it was found out.
+#[derive(Debug)]
+pub struct Authenticated {
+    /// Who it is.
+    pub identity: Arc<Identity>,
+    /// The token that was verified for it, and its digest.
+    pub verified: Option<(Digest, Verified)>,
+}
+
+/// Why a caller is turned away.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
+    /// Nothing was pushed yet: nobody can be told from anybody.
+    #[error("this proxy waits for its first state from the controller")]
+    NotReady,
     /// No key was sent.
     #[error("this address asks for a client key, as a bearer token or in x-api-key")]
     MissingKey,
+    /// No key was sent, and no token where one would do.
+    #[error(
+        "this address asks who calls: send a ServiceAccount token with the audience {audience:?}, or a client \
+         key, as a bearer token or in x-api-key"
+    )]
+    MissingToken {
+        /// What a token must be for.
+        audience: String,
+    },
     /// The key is not one of ours.
     #[error("the client key is not known here")]
     UnknownKey,
+    /// The token does not hold.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// Known, and there is nothing that may serve it.
+    #[error(
+        "namespace {namespace} may use no account: create a ProviderAccount in it, or open one to it with \
+         spec.allowedNamespaces"
+    )]
+    NoAccounts {
+        /// The caller's.
+        namespace: String,
+    },
 }
 
 /// The client keys of a snapshot, by digest.
@@ -57,10 +108,14 @@ impl Identity {
 
 impl AuthError {
     /// Stable label for metrics.
-    pub fn as_label(self) -> &'static str {
+    pub fn as_label(&self) -> &'static str {
         match self {
+            Self::NotReady => "not_ready",
             Self::MissingKey => "missing_key",
+            Self::MissingToken { .. } => "missing_token",
             Self::UnknownKey => "unknown_key",
+            Self::Token(error) => error.as_label(),
+            Self::NoAccounts { .. } => "no_accounts",
         }
     }
 }
@@ -73,34 +128,76 @@ impl Keys {
         Self { by_digest }
     }
 
-    fn find(&self, key: &[u8]) -> Option<&Arc<Identity>> {
-        let digest: [u8; 32] = Sha256::digest(key).into();
+    fn find(&self, digest: &Digest) -> Option<&Arc<Identity>> {
         // The search looks at two bytes of the digest only: what it could tell is nothing of the key.
         let first = self.by_digest.partition_point(|(held, _)| held[..2] < digest[..2]);
         let near = self.by_digest[first..].iter().take_while(|(held, _)| held[..2] == digest[..2]);
         near.fold(
             None,
             |found, (held, identity)| {
-                if bool::from(held.ct_eq(&digest)) { Some(identity) } else { found }
+                if bool::from(held.ct_eq(digest)) { Some(identity) } else { found }
             },
         )
     }
 }
 
-/// Decides who calls.
-pub fn authenticate(access: &Access, keys: &Keys, headers: &HeaderMap) -> Result<Arc<Identity>, AuthError> {
-    match access {
-        Access::Open(identity) => Ok(Arc::clone(identity)),
-        Access::Keyed => {
-            let mut sent = client_keys(headers).peekable();
-            sent.peek().ok_or(AuthError::MissingKey)?;
-            sent.find_map(|key| keys.find(key)).map(Arc::clone).ok_or(AuthError::UnknownKey)
+/// Decides who calls. `remembered`: the caller of a token that was verified before.
+pub fn authenticate(
+    access: &Access,
+    view: &View,
+    headers: &HeaderMap,
+    now: Timestamp,
+    remembered: impl Fn(&Digest) -> Option<Arc<Identity>>,
+) -> Result<Authenticated, AuthError> {
+    if let Access::Open(identity) = access {
+        return Ok(Authenticated { identity: Arc::clone(identity), verified: None });
+    }
+    if view.snapshot.as_of.is_none() {
+        return Err(AuthError::NotReady);
+    }
+    let mut why = None;
+    for sent in credentials(headers).take(MOST_CREDENTIALS) {
+        let digest: Digest = Sha256::digest(sent).into();
+        if let Some(identity) = view.keys.find(&digest) {
+            return Ok(Authenticated { identity: Arc::clone(identity), verified: None });
         }
+        if let Some(identity) = remembered(&digest) {
+            return permitted(view, Authenticated { identity, verified: None });
+        }
+        match verify(view, sent, now) {
+            Ok(token) => {
+                let identity = Arc::clone(&token.identity);
+                return permitted(view, Authenticated { identity, verified: Some((digest, token)) });
+            }
+            // What is wrong with a token says more than that something is not a key.
+            Err(error) if why.is_none() || matches!(error, AuthError::Token(_)) => why = Some(error),
+            Err(_) => {}
+        }
+    }
+    Err(why.unwrap_or_else(|| match view.issuers.audience() {
+        Some(audience) => AuthError::MissingToken { audience: audience.to_owned() },
+        None => AuthError::MissingKey,
+    }))
+}
+
+/// A workload is let in by its namespace, which may have nothing to serve it with.
+fn permitted(view: &View, caller: Authenticated) -> Result<Authenticated, AuthError> {
+    if view.pool(&caller.identity.pool).is_some() {
+        return Ok(caller);
+    }
+    Err(AuthError::NoAccounts { namespace: caller.identity.namespace.clone() })
+}
+
+fn verify(view: &View, sent: &[u8], now: Timestamp) -> Result<Verified, AuthError> {
+    let token = std::str::from_utf8(sent).ok().filter(|text| text.matches('.').count() == 2);
+    match token {
+        Some(token) if view.issuers.audience().is_some() => Ok(view.issuers.verify(token, now)?),
+        _ => Err(AuthError::UnknownKey),
     }
 }
 
-/// Every key the client sent: SDKs differ in the header, and some send two.
-fn client_keys(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+/// Every key or token the client sent: SDKs differ in the header, and some send two.
+fn credentials(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     let bearer = headers.get_all(http::header::AUTHORIZATION).iter().filter_map(|value| {
         let (scheme, token) = value.as_bytes().split_at_checked(7)?;
         scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
@@ -131,73 +228,4 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fmt::Write as _;
-
-    use super::*;
-
-    /// SHA-256 of a key, lower-case hex.
-    fn digest(key: &str) -> String {
-        let mut hex = String::new();
-        for byte in Sha256::digest(key.as_bytes()) {
-            let _ = write!(hex, "{byte:02x}");
-        }
-        hex
-    }
-
-    fn keys() -> Keys {
-        let grant = |key: &str, caller: &str| Grant {
-            namespace: "llm".into(),
-            client_key_sha256: Some(digest(key)),
-            pool: None,
-            caller: caller.into(),
-        };
-        Keys::new(&[grant("psk-one", "one"), grant("psk-two", "two")])
-    }
-
-    fn ask(headers: &[(&'static str, &'static str)]) -> Result<String, AuthError> {
-        let mut map = HeaderMap::new();
-        for (name, value) in headers {
-            map.append(*name, value.parse().unwrap());
-        }
-        authenticate(&Access::Keyed, &keys(), &map).map(|identity| identity.caller.key.clone())
-    }
-
-    #[test]
-    fn a_key_is_accepted_in_every_header_that_sdks_use() {
-        assert_eq!(ask(&[("authorization", "Bearer psk-one")]), Ok("one".into()));
-        assert_eq!(ask(&[("authorization", "bearer psk-two")]), Ok("two".into()));
-        assert_eq!(ask(&[("x-api-key", "psk-one")]), Ok("one".into()));
-        assert_eq!(ask(&[("api-key", "psk-two")]), Ok("two".into()));
-        assert_eq!(ask(&[("authorization", "Bearer junk"), ("x-api-key", "psk-one")]), Ok("one".into()));
-    }
-
-    #[test]
-    fn a_missing_and_an_unknown_key_are_told_apart() {
-        assert_eq!(ask(&[]), Err(AuthError::MissingKey));
-        assert_eq!(ask(&[("x-api-key", " ")]), Err(AuthError::MissingKey));
-        assert_eq!(ask(&[("authorization", "Basic cHNrLW9uZQ==")]), Err(AuthError::MissingKey));
-        assert_eq!(ask(&[("x-api-key", "psk-three")]), Err(AuthError::UnknownKey));
-    }
-
-    #[test]
-    fn an_open_listener_serves_its_namespace_s_default_pool_without_a_key() {
-        let identity = Identity::new(Caller::default(), "default", None).unwrap();
-        assert_eq!(identity.pool.as_str(), "default/default");
-        let access = Access::Open(Arc::new(identity));
-        assert!(authenticate(&access, &Keys::default(), &HeaderMap::new()).is_ok());
-    }
-
-    #[test]
-    fn a_grant_with_a_malformed_digest_grants_nothing() {
-        for hash in ["", "zz", &digest("k")[..62], &format!("{}00", digest("k"))] {
-            let grant = Grant {
-                namespace: "llm".into(),
-                client_key_sha256: Some(hash.to_owned()),
-                pool: None,
-                caller: String::new(),
-            };
-            assert!(Keys::new([&grant]).by_digest.is_empty(), "{hash:?}");
-        }
-    }
-}
+mod tests;

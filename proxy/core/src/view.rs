@@ -8,6 +8,7 @@ use penstock_proto::ids::{AccountId, PoolId};
 use penstock_proto::snapshot::Snapshot;
 
 use crate::authenticate::Keys;
+use crate::authenticate::token::Issuers;
 use crate::pool::{self, Candidate, PoolView};
 use crate::route::Providers;
 
@@ -18,6 +19,8 @@ pub struct View {
     pub snapshot: Arc<Snapshot>,
     /// Client keys.
     pub keys: Keys,
+    /// Who signs callers' tokens. The same `Arc` as before, unless they changed.
+    pub issuers: Arc<Issuers>,
     /// Provider names, for routes and model prefixes.
     pub providers: Providers,
     pools: HashMap<PoolId, Arc<PoolView>>,
@@ -40,7 +43,10 @@ impl View {
             let implicit = || resolve(Arc::new(pool::implicit(id.clone(), accounts)));
             pools.entry(id.clone()).or_insert_with(implicit);
         }
+        let issuers = Issuers::new(&snapshot.issuers);
+        let same = issuers == *before.issuers;
         Self {
+            issuers: if same { Arc::clone(&before.issuers) } else { Arc::new(issuers) },
             keys: Keys::new(snapshot.grants.values().map(Arc::as_ref)),
             providers: Providers::new(snapshot.accounts.values().map(|account| account.provider.as_str())),
             pools,

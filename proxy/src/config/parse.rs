@@ -47,6 +47,12 @@ pub(super) struct Raw {
     /// Name of this pod or host, as shown in history.
     #[arg(long, env = "PENSTOCK_POD", default_value = "")]
     pod: String,
+    /// ServiceAccount of this pod, as shown in history.
+    #[arg(long, env = "PENSTOCK_SERVICE_ACCOUNT", default_value = "")]
+    service_account: String,
+    /// AccountPool in the namespace that serves this pod [default: default].
+    #[arg(long, env = "PENSTOCK_POOL", value_name = "NAME")]
+    pool: Option<String>,
     /// How this proxy is used: sidecar, gateway or standalone.
     #[arg(long, env = "PENSTOCK_ROLE", default_value = "standalone")]
     role: String,
@@ -111,6 +117,8 @@ impl Raw {
                 role: role.as_label().to_owned(),
             },
             role,
+            service_account: self.service_account,
+            pool: self.pool.filter(|pool| !pool.is_empty()),
             spool_dir: self.spool_dir,
             workers: workers(self.workers.as_deref(), role, &mut bad),
             drain_timeout: bad.take(

@@ -112,11 +112,12 @@ pub(super) fn outgoing<'a>(
 }
 
 fn session(caller: &Identity, head: &Parts, body: &RequestBody) -> Option<SessionKey> {
-    let Caller { namespace: _, pod, service_account: _, key } = &caller.caller;
+    let Caller { namespace: _, pod, service_account, key } = &caller.caller;
+    let caller_name = [key, pod, service_account].into_iter().find(|name| !name.is_empty());
     session_key(&Hints {
         headers: &head.headers,
         namespace: &caller.namespace,
-        caller: if key.is_empty() { pod } else { key },
+        caller: caller_name.map_or("", String::as_str),
         asked: Some(&body.asked),
         body: body.readable(),
     })

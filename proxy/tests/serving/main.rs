@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod callers;
 mod drain;
 mod failover;
 mod limits;

@@ -6,7 +6,7 @@ mod proxy;
 
 pub(crate) use client::{Client, get, post};
 pub(crate) use provider::{Do, Provider, Seen, chunk, chunked, json, reply};
-pub(crate) use proxy::{Proxy, account, mapped, openai, pool};
+pub(crate) use proxy::{Proxy, account, mapped, openai, pool, snapshot};
 
 /// A message as Anthropic answers it, 10 tokens in and 5 out.
 pub(crate) const MESSAGE: &str = r#"{"id":"msg_1","type":"message","role":"assistant","model":"m-answered","content":[{"type":"text","text":"hi"}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":10,"output_tokens":5}}"#;

@@ -95,7 +95,7 @@ pub(crate) fn mapped(mut account: Account, glob: &str, model: &str) -> Account {
     account
 }
 
-fn snapshot(accounts: Vec<Account>, pool: Pool) -> Snapshot {
+pub(crate) fn snapshot(accounts: Vec<Account>, pool: Pool) -> Snapshot {
     Snapshot {
         version: "v1".into(),
         as_of: Some(Timestamp::now()),
@@ -117,10 +117,15 @@ impl Proxy {
         pool: Pool,
         adjust: impl FnOnce(&mut Config),
     ) -> Self {
+        Self::start_in(snapshot(accounts, pool), adjust).await
+    }
+
+    /// Ready, with everything as pushed.
+    pub(crate) async fn start_in(snapshot: Snapshot, adjust: impl FnOnce(&mut Config)) -> Self {
         let flags = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
         let mut config = Config::from_flags(flags).unwrap();
         adjust(&mut config);
-        let (snapshots, receiver) = watch::channel(Arc::new(snapshot(accounts, pool)));
+        let (snapshots, receiver) = watch::channel(Arc::new(snapshot));
         let shutdown = Shutdown::new();
         let app = App::start(config, Source::Channel(receiver), shutdown.clone()).await.unwrap();
         let (listen, admin) = (app.listen(), app.admin());
