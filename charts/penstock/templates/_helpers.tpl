@@ -109,10 +109,10 @@ topologySpreadConstraints:
   valueFrom: { fieldRef: { fieldPath: {{ index . 1 }} } }
 {{- end }}
 
-{{/* The namespaces that Penstock looks after, or nothing for all. The release's own is always among them. */}}
+{{/* The namespaces that Penstock looks after, or nothing for all. */}}
 {{- define "penstock.namespaces" -}}
 {{- if .Values.namespaces -}}
-{{- append .Values.namespaces .Release.Namespace | uniq | sortAlpha | join "," -}}
+{{- .Values.namespaces | uniq | sortAlpha | join "," -}}
 {{- end -}}
 {{- end }}
 

@@ -1,74 +1,129 @@
 {{/*
-What the controller may do, in three parts. A test removes each rule and sees something fail: a rule that is not
-needed does not belong here.
+What the controller may do. The tables in controller/src say what each rule is for; a test removes each rule and sees
+something fail: a rule that is not needed does not belong here.
 */}}
 
 {{/* In every namespace that it looks after. */}}
 {{- define "penstock.rules.watched" -}}
-# The objects; the management API and the command line change them.
+# The objects, and where they stand.
 - apiGroups: [penstock.dev]
   resources: [provideraccounts, accountpools, accessgrants]
-  verbs: [get, list, watch, create, update, patch, delete]
+  verbs: [list, watch]
 - apiGroups: [penstock.dev]
   resources: [provideraccounts/status, accountpools/status, accessgrants/status]
-  verbs: [get, patch]
-# Credentials, by the names that accounts refer to. RBAC cannot say "those that are referred to".
-- apiGroups: [""]
-  resources: [secrets]
-  verbs: [get, list, watch, create, update, patch, delete]
-# Prices and authorities that accounts refer to; the authority of the controller for its proxies.
-- apiGroups: [""]
-  resources: [configmaps]
-  verbs: [get, list, watch, create, patch]
+  verbs: [patch]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+# The management API.
+- apiGroups: [penstock.dev]
+  resources: [provideraccounts]
+  verbs: [get, create, update, delete]
+{{ include "penstock.rules.authority" . }}
+{{- end }}
+
+{{/* Wherever there are proxies: what they trust. */}}
+{{- define "penstock.rules.authority" -}}
+# Its authority, for the proxies of the namespace. A name cannot be said for create.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [create]
+- apiGroups: [""]
+  resources: [configmaps]
+  resourceNames: [{{ include "penstock.name" . }}-ca]
+  verbs: [get, patch]
+{{- end }}
+
+{{/* Where accounts and grants name Secrets and ConfigMaps. */}}
+{{- define "penstock.rules.credentials" -}}
+# Credentials and client keys: those that are named are read, and the management API writes them. RBAC cannot say
+# "those that are named".
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, list, watch, create, update, delete]
+# Authorities that accounts name.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, list, watch]
 {{- end }}
 
 {{/* In its own namespace. */}}
 {{- define "penstock.rules.own" -}}
 {{- $name := include "penstock.name" . -}}
-# Which replica writes. A name cannot be said for create.
+# Which replica writes.
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   verbs: [create]
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   resourceNames: [{{ $name }}-controller]
-  verbs: [get, update, patch]
-# The authority and the admin token.
+  verbs: [get, update]
+# Its authority and the admin token.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [create]
 - apiGroups: [""]
   resources: [secrets]
   resourceNames: [{{ $name }}-ca, {{ $name }}-admin-token]
-  verbs: [get, update, patch]
+  verbs: [get, list, watch, update, patch]
+# Prices of your own.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, list, watch]
+{{ include "penstock.rules.authority" . }}
 {{- end }}
 
-{{/* Where only a ClusterRole can say it. */}}
+{{/* What only a ClusterRole can say. */}}
 {{- define "penstock.rules.cluster" -}}
-# Who a proxy or a caller of the API is, and what a caller may do.
+# Who a proxy or a caller of the management API is.
 - apiGroups: [authentication.k8s.io]
   resources: [tokenreviews]
   verbs: [create]
+# What a caller of the management API may do.
 - apiGroups: [authorization.k8s.io]
   resources: [subjectaccessreviews]
   verbs: [create]
-# The keys by which gateways check ServiceAccount tokens.
+# The keys by which gateways check the tokens of ServiceAccounts.
 - nonResourceURLs: [/openid/v1/jwks, /.well-known/openid-configuration]
   verbs: [get]
-{{- if not .Values.namespaces }}
 # Labels of namespaces, for allowedNamespaces.from: Selector.
 - apiGroups: [""]
   resources: [namespaces]
-  verbs: [get, list, watch]
-{{- end }}
+  {{- with include "penstock.namespaces" . }}
+  resourceNames: {{ splitList "," . | toJson }}
+  verbs: [get]
+  {{- else }}
+  verbs: [list, watch]
+  {{- end }}
 {{- if .Values.injection.enabled }}
 # caBundle of the webhook.
 - apiGroups: [admissionregistration.k8s.io]
   resources: [mutatingwebhookconfigurations]
   resourceNames: [{{ include "penstock.name" . }}]
-  verbs: [get, patch]
+  verbs: [get, list, watch, patch]
 {{- end }}
+{{- end }}
+
+{{/* A Role of the controller and its binding: (list $ namespace suffix rules). */}}
+{{- define "penstock.controllerRole" -}}
+{{- $root := index . 0 -}}
+{{- $name := include "penstock.name" $root -}}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: {{ $name }}-{{ index . 2 }}
+  namespace: {{ index . 1 }}
+  labels: {{- include "penstock.labels" (list $root "controller") | nindent 4 }}
+rules:
+  {{- index . 3 | nindent 2 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata:
+  name: {{ $name }}-{{ index . 2 }}
+  namespace: {{ index . 1 }}
+  labels: {{- include "penstock.labels" (list $root "controller") | nindent 4 }}
+roleRef: { apiGroup: rbac.authorization.k8s.io, kind: Role, name: {{ $name }}-{{ index . 2 }} }
+subjects:
+  - { kind: ServiceAccount, name: {{ $name }}-controller, namespace: {{ $root.Release.Namespace }} }
 {{- end }}
