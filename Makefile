@@ -43,15 +43,27 @@ dashboard/dist/index.html: dashboard/node_modules $(shell find dashboard/src das
 test: ## Run every check and every test, with all real parts (Postgres, browser, SDKs, CLIs)
 	.ci/setup test
 	$(MAKE) --no-print-directory lint
+	$(MAKE) --no-print-directory kubernetes
 	$(MAKE) --no-print-directory dashboard/dist/index.html
 	cargo build --locked --workspace --bins
-	cargo test --locked --workspace --no-fail-fast
+	cargo test --locked --workspace --exclude penstock-e2e --no-fail-fast
+	$(MAKE) --no-print-directory e2e
 	cd dashboard && npm run --silent test
 	$(MAKE) --no-print-directory clients
 
 .PHONY: kubernetes
-kubernetes: ## Build the programs of the test cluster into a cache outside the checkout (minutes, once)
+kubernetes: ## Build the parts of the test cluster into a cache outside the checkout (minutes, once)
 	controller/e2e/prepare kubernetes
+	controller/e2e/prepare node
+
+.PHONY: e2e
+e2e: kubernetes ## Install and drive Penstock in a real Kubernetes of the tests' own (as root), or in PENSTOCK_E2E_KUBECONFIG
+	cargo test --locked -p penstock-e2e --no-fail-fast
+
+.PHONY: cluster
+cluster: kubernetes ## Bring up a Kubernetes to look into, until Ctrl-C; ARGS="image.tar …" loads images
+	cargo build --locked --quiet -p penstock-e2e --bin cluster
+	exec $(TARGET)/debug/cluster $(filter-out --demo,$(ARGS))
 
 .PHONY: clients
 clients: ## Drive the real SDKs, Claude Code and Codex through a pool that fails over

@@ -1,10 +1,10 @@
 //! An API server without nodes: etcd and kube-apiserver on free loopback ports. No root needed, ready in seconds.
 //! No controller runs beside it: nothing starts pods, collects garbage or finishes the deletion of a namespace.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -18,6 +18,7 @@ use crate::parts;
 use crate::pki::{Authority, SigningKey};
 use crate::process::{Process, free_port};
 use crate::scratch::Scratch;
+use crate::tools::Tools;
 use crate::wait::{PATIENCE, await_condition, until};
 
 /// Of a token of a ServiceAccount, in seconds.
@@ -32,6 +33,7 @@ pub struct ApiServer {
     scratch: Scratch,
     ports: Ports,
     config: Config,
+    tools: Tools,
 }
 
 /// A token to ask for.
@@ -62,7 +64,8 @@ impl ApiServer {
         let kubeconfig = write_pki(&scratch, ports)?;
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
         let etcd = Process::start(&etcd_command(&scratch, ports)?, &scratch.join("etcd.log"))?;
-        let mut server = Self { api: None, etcd, scratch, ports, config };
+        let tools = Tools::new(&scratch.join("kubeconfig"), scratch.path());
+        let mut server = Self { api: None, etcd, scratch, ports, config, tools };
         server.restart().await?;
         Ok(server)
     }
@@ -87,8 +90,8 @@ impl ApiServer {
     }
 
     /// The file with the same.
-    pub fn kubeconfig(&self) -> PathBuf {
-        self.scratch.join("kubeconfig")
+    pub fn kubeconfig(&self) -> &Path {
+        self.tools.kubeconfig()
     }
 
     /// A client with only the rights of a ServiceAccount, which is created if it is not there.
@@ -134,21 +137,14 @@ impl ApiServer {
         apply_crds(&self.client()).await
     }
 
-    /// Runs the `kubectl` of the same version as one who may do everything; an error shows what it wrote.
-    pub fn kubectl(&self, arguments: &[&str]) -> Result<String> {
-        let done = self.kubectl_command(arguments)?.output().context("kubectl could not be started")?;
-        let wrote = String::from_utf8_lossy(&done.stderr);
-        ensure!(done.status.success(), "kubectl {}: {wrote}", arguments.join(" "));
-        Ok(String::from_utf8(done.stdout)?)
+    /// `kubectl` and `helm`.
+    pub fn tools(&self) -> &Tools {
+        &self.tools
     }
 
-    /// The same, not yet run.
-    pub fn kubectl_command(&self, arguments: &[&str]) -> Result<Command> {
-        let mut command = Command::new(parts::program("kubectl")?);
-        // Its caches of discovery would otherwise outlive the server.
-        command.env("KUBECONFIG", self.kubeconfig()).env("KUBECACHEDIR", self.scratch.join("kubecache"));
-        command.args(arguments);
-        Ok(command)
+    /// What `kubectl` prints; an error shows what it complained about.
+    pub async fn kubectl(&self, arguments: &[&str]) -> Result<String> {
+        self.tools.kubectl(arguments).await
     }
 
     /// Ends the server; etcd keeps what it stored. Connections are refused until [`Self::restart`].

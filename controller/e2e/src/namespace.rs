@@ -9,14 +9,19 @@ use kube::api::{DeleteParams, ObjectMeta, PostParams};
 use kube::{Api, Client};
 
 use crate::process::random;
+use crate::report::describe;
 
-/// Runs `test` with the name of a namespace of its own, which is deleted afterwards, whether the test panics or not.
+/// Runs `test` with the name of a namespace of its own, which is deleted afterwards, whether the test panics or not. If
+/// it panics, events, pods and logs of the namespace are shown.
 ///
 /// # Panics
 /// If the test does, or if the namespace cannot be made.
 pub async fn with_temp_ns<T>(client: &Client, test: impl AsyncFnOnce(&str) -> T) -> T {
     let name = create(client).await.expect("a namespace for the test");
     let ended = AssertUnwindSafe(test(&name)).catch_unwind().await;
+    if ended.is_err() {
+        eprintln!("{}", describe(client, &[&name]).await);
+    }
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let deleted = namespaces.delete(&name, &DeleteParams::background()).await;
     match ended {

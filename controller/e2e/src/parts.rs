@@ -14,19 +14,24 @@ const PREPARE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/prepare");
 pub enum Part {
     /// The programs of Kubernetes, Helm, CoreDNS.
     Kubernetes,
+    /// What a node runs beside Kubernetes, and the images that every cluster has.
+    Node,
 }
 
 impl Part {
     fn name(self) -> &'static str {
         match self {
             Self::Kubernetes => "kubernetes",
+            Self::Node => "node",
         }
     }
 
     fn made(self) -> &'static OnceLock<Result<PathBuf, String>> {
         static KUBERNETES: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+        static NODE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
         match self {
             Self::Kubernetes => &KUBERNETES,
+            Self::Node => &NODE,
         }
     }
 

@@ -32,9 +32,14 @@ struct Order {
 }
 
 impl Process {
-    /// Starts `program` with its output appended to `log`. The command may name anything but its output.
+    /// Starts a program with its output appended to `log`. The command may say anything but its output.
     pub fn start(command: &Command, log: &Path) -> Result<Self> {
-        let name = command.get_program().to_string_lossy().rsplit('/').next().unwrap_or_default().to_owned();
+        Self::start_as(&command.get_program().to_string_lossy(), command, log)
+    }
+
+    /// The same, with a better name for errors than the command's first word.
+    pub fn start_as(name: &str, command: &Command, log: &Path) -> Result<Self> {
+        let name = name.rsplit('/').next().unwrap_or_default().to_owned();
         let output = File::options().create(true).append(true).open(log).context("its log")?;
         let errors = output.try_clone().context("its log")?;
         let mut tied = tied_to_us(command);
@@ -58,17 +63,12 @@ impl Process {
 
     /// Stops it where it is: its sockets stay open, nobody answers.
     pub fn freeze(&self) -> Result<()> {
-        self.signal(Signal::STOP)
+        send_signal(self.id(), Signal::STOP)
     }
 
     /// Lets it go on.
     pub fn thaw(&self) -> Result<()> {
-        self.signal(Signal::CONT)
-    }
-
-    fn signal(&self, signal: Signal) -> Result<()> {
-        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("a process id")?;
-        kill_process(id, signal).with_context(|| format!("{signal:?} for {}", self.name))
+        send_signal(self.id(), Signal::CONT)
     }
 }
 
@@ -82,9 +82,24 @@ impl Drop for Process {
 
 /// The end of a log, for an error.
 pub fn tail(log: &Path) -> String {
+    last_lines(log, |_| true)
+}
+
+/// The last errors in a log of Kubernetes, whose lines begin with their severity.
+pub fn errors_in(log: &Path) -> String {
+    last_lines(log, |line| line.starts_with(['E', 'F']))
+}
+
+/// Sends a signal to a process.
+pub fn send_signal(id: u32, signal: Signal) -> Result<()> {
+    let id = i32::try_from(id).ok().and_then(Pid::from_raw).context("a process id")?;
+    kill_process(id, signal).with_context(|| format!("{signal:?} for process {id:?}"))
+}
+
+fn last_lines(log: &Path, wanted: impl Fn(&str) -> bool) -> String {
     let text =
         std::fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
+    let lines: Vec<&str> = text.lines().filter(|line| wanted(line)).collect();
     lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
 }
 

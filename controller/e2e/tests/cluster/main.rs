@@ -1,0 +1,11 @@
+//! The cluster for tests keeps its own promises.
+//!
+//! | module | what it proves |
+//! |---|---|
+//! | `works` | pods, Services, names, tokens, logs; the machine and the cluster reach each other |
+//! | `vanishes` | nothing is left behind, however a test ends |
+
+#![expect(clippy::unwrap_used, reason = "helpers of a test")]
+
+mod vanishes;
+mod works;
