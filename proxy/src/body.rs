@@ -1,13 +1,13 @@
 //! Stage 4: the request's body, whole and in one piece, and what it asks for.
 //! Never changes a byte of it: a renamed model is spliced in when it is sent.
 
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
-use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
 use penstock_llm::encoding::decode_body;
 use penstock_llm::request::{Asked, scan};
 use penstock_llm::splice::splice;
@@ -15,6 +15,11 @@ use penstock_proxy_core::route::{Operation, Route};
 use tokio::time::timeout;
 
 use crate::respond::Refusal;
+use crate::upstream::timer::WaitTimer;
+
+mod incoming;
+
+pub(crate) use incoming::Incoming;
 
 /// What is allocated for a body whose length is announced, at most; beyond it the buffer grows with what
 /// really arrives.
@@ -48,56 +53,50 @@ pub(crate) struct Limits {
 /// Reads the whole body. `progress` limits the gaps, not the total, so a slow upload is served.
 pub(crate) async fn collect(mut incoming: Incoming, limits: Limits) -> Result<Bytes, Refusal> {
     let Limits { largest, progress, announced_first } = limits;
-    if incoming.is_end_stream() {
-        return Ok(Bytes::new());
-    }
-    let announced = incoming.size_hint().exact();
+    let announced = incoming.announced();
     if announced.is_some_and(|length| length > largest) {
         if !announced_first {
-            throw_away(incoming, largest).await;
+            throw_away(&mut incoming, largest).await;
         }
         return Err(Refusal::TooLarge { largest });
     }
-    let mut piece = match timeout(progress, next(&mut incoming)).await.map_err(|_| Refusal::SlowBody)?? {
-        None => return Ok(Bytes::new()),
-        // Most bodies arrive with their head, as one piece: no copy.
-        Some(all) if announced == Some(all.len() as u64) => return Ok(all),
-        Some(first) => first,
+    let incoming = match incoming {
+        // Most bodies arrive with their head: no copy.
+        Incoming::Whole(all) => return Ok(all),
+        ref mut rest => rest,
     };
     let capacity = usize::try_from(announced.unwrap_or(0).min(TRUSTED_LENGTH)).unwrap_or(0);
-    let mut body = BytesMut::with_capacity(capacity.max(piece.len()));
-    loop {
-        body.extend_from_slice(&piece);
+    let mut body = BytesMut::with_capacity(capacity);
+    let mut wait = WaitTimer::new(progress);
+    while poll_fn(|cx| poll_within(&mut wait, incoming, &mut body, cx)).await? {
         if body.len() as u64 > largest {
+            drop(body);
             throw_away(incoming, largest).await;
             return Err(Refusal::TooLarge { largest });
         }
-        match timeout(progress, next(&mut incoming)).await.map_err(|_| Refusal::SlowBody)?? {
-            None => return Ok(body.freeze()),
-            Some(more) => piece = more,
-        }
     }
+    Ok(body.freeze())
 }
 
-async fn next(incoming: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
-    loop {
-        match incoming.frame().await {
-            None => return Ok(None),
-            Some(Err(_)) => return Err(Refusal::BrokenBody),
-            // Trailers are dropped.
-            Some(Ok(frame)) => {
-                if let Ok(data) = frame.into_data() {
-                    return Ok(Some(data));
-                }
-            }
-        }
+/// What comes next, in time.
+fn poll_within(
+    wait: &mut WaitTimer,
+    incoming: &mut Incoming,
+    body: &mut BytesMut,
+    cx: &mut Context<'_>,
+) -> Poll<Result<bool, Refusal>> {
+    if let Poll::Ready(more) = incoming.poll_into(body, cx) {
+        wait.stop();
+        return Poll::Ready(more);
     }
+    ready!(wait.poll_expired(cx));
+    Poll::Ready(Err(Refusal::SlowBody))
 }
 
-async fn throw_away(mut incoming: Incoming, most: u64) {
+async fn throw_away(incoming: &mut Incoming, most: u64) {
     let read = async {
         let mut thrown = 0;
-        while let Ok(Some(piece)) = next(&mut incoming).await {
+        while let Ok(Some(piece)) = poll_fn(|cx| incoming.poll_piece(cx)).await {
             thrown += piece.len() as u64;
             if thrown > most {
                 return;

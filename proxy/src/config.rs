@@ -91,10 +91,12 @@ pub enum LogFormat {
 }
 
 /// Times and sizes with a reason instead of a flag. Tests make them smaller.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// From accepting a connection, or from the end of an answer, to the next complete request head.
+    /// From accepting a connection, or from the end of an answer, to the first byte of a request.
     /// Clients keep idle connections for up to 60 s; a shorter time would cut them as they send.
+    pub idle_timeout: Duration,
+    /// From the first byte of a request to the end of its head; also for a TLS handshake.
     pub head_timeout: Duration,
     /// Longest gap between two pieces of a request body: progress counts, not the total.
     pub body_progress: Duration,
@@ -111,7 +113,8 @@ pub struct Bounds {
 impl Default for Bounds {
     fn default() -> Self {
         Self {
-            head_timeout: Duration::from_secs(75),
+            idle_timeout: Duration::from_secs(75),
+            head_timeout: Duration::from_secs(30),
             body_progress: Duration::from_secs(60),
             write_progress: Duration::from_secs(600),
             upstream_silence: Duration::from_secs(600),

@@ -1,8 +1,16 @@
 //! The workload listener: sockets, TLS, HTTP/1.1 and HTTP/2 from clients, one task per connection.
 //! Never looks into a request; what it refuses (malformed framing, heads too large or too slow) never
 //! reaches the pipeline.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`connection`] | which protocol a connection speaks |
+//! | [`http1`] | our own codec of HTTP/1.1 |
+//! | [`tls`] | certificate and key |
+//! | [`io`] | a byte stream, plaintext or TLS |
+//! | [`stalled`] | the limit on how long a client takes nothing |
+//! | [`alarm`] | the limits on how long a head may take |
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +23,14 @@ use tracing::{debug, warn};
 use crate::pipeline::Worker;
 use crate::upstream::Spawner;
 
+mod alarm;
 mod connection;
+mod http1;
+mod io;
 mod stalled;
 mod tls;
 
+pub(crate) use http1::Upload;
 pub(crate) use tls::{TlsError, acceptor};
 
 /// Connections the kernel holds for us while we are busy.
@@ -28,7 +40,7 @@ const BACKLOG: i32 = 1_024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Binds the port once per worker. With several, the kernel spreads connections over them.
-pub(crate) fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<std::net::TcpListener>> {
+pub(crate) fn bind(address: SocketAddr, workers: usize) -> std::io::Result<Vec<std::net::TcpListener>> {
     let first = bind_one(address, workers > 1)?;
     let bound = first.local_addr()?;
     let mut listeners = vec![first];
@@ -38,7 +50,7 @@ pub(crate) fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<std::n
     Ok(listeners)
 }
 
-fn bind_one(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {
+fn bind_one(address: SocketAddr, shared: bool) -> std::io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     // Only with several workers: otherwise a second proxy on the same port would go unnoticed.

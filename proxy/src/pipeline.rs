@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use http::{Request, Response};
-use hyper::body::Incoming;
+use http::Response;
+use http::request::Parts;
 use penstock_proxy_core::route::route;
 
 use crate::attempt::{Accepted, attempt};
 use crate::authenticate::authenticate;
-use crate::body;
+use crate::body::{self, Incoming};
 use crate::completion::Completion;
 use crate::relay::{self, relay};
 use crate::respond::{Answer, Refusal, respond};
@@ -39,8 +39,7 @@ impl Worker {
     }
 
     /// Answers one request.
-    pub(crate) async fn handle(self, request: Request<Incoming>) -> Response<Answer> {
-        let (head, incoming) = request.into_parts();
+    pub(crate) async fn handle(&self, head: Parts, incoming: Incoming) -> Response<Answer> {
         let mut completion = Completion::begin(Arc::clone(&self.state), &head);
         match self.serve(&head, incoming, &mut completion).await {
             Ok((accepted, asked)) => relay(accepted, &head, &asked, completion),
@@ -50,7 +49,7 @@ impl Worker {
 
     async fn serve(
         &self,
-        head: &http::request::Parts,
+        head: &Parts,
         incoming: Incoming,
         completion: &mut Completion,
     ) -> Result<(Accepted, relay::Asked), Refusal> {

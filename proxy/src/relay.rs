@@ -4,7 +4,6 @@
 //!
 //! No keep-alives are added: passed-through bytes stay the provider's own, and providers send their pings.
 
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::vec;
 
@@ -12,7 +11,6 @@ use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderName};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
-use http_body::{Body, Frame, SizeHint};
 use penstock_llm::phrase::{Problem, ProblemKind, stream_error};
 use penstock_llm::usage::{Endpoint, Finish, Reading, Shape, Tap};
 use penstock_proto::dialect::Dialect;
@@ -126,80 +124,18 @@ fn say_who_served(headers: &mut http::HeaderMap, completion: &Completion) {
 }
 
 impl Relay {
-    fn pass(&mut self, bytes: Bytes) -> Frame<Bytes> {
-        self.tap.push(&bytes);
-        let length = bytes.len() as u64;
-        if let Some(completion) = &mut self.completion {
-            completion.gathered().response_bytes += length;
-        }
-        if let Some(remaining) = &mut self.remaining {
-            *remaining = remaining.saturating_sub(length);
-            // The connection asks no further once it has all bytes it was promised.
-            if *remaining == 0 {
-                let reading = self.tap.reading();
-                self.finish(Sent::Relayed, reading);
-            }
-        }
-        Frame::data(bytes)
+    /// Bytes still to come, where the provider said how many.
+    pub(crate) fn remaining(&self) -> Option<u64> {
+        self.remaining
     }
 
-    /// The provider ended its body properly: was it the whole answer?
-    fn ended(&mut self) -> Option<Result<Frame<Bytes>, BrokenAnswer>> {
-        self.tap.finish();
-        let reading = self.tap.reading();
-        match reading.finish {
-            // A stream without its last event, or JSON that is not closed.
-            Finish::Open if self.has_an_end && !self.tap.is_blind() => {
-                return Some(self.broke(UpstreamError::Truncated));
-            }
-            Finish::Errored => self.finish(Sent::ErrorInStream, reading),
-            Finish::Open | Finish::Terminal => self.finish(Sent::Relayed, reading),
-        }
-        None
+    /// Whether there is nothing more to come.
+    pub(crate) fn is_done(&self) -> bool {
+        self.completion.is_none()
     }
 
-    /// The provider's body broke: a stream says so in an event, anything else is cut off.
-    fn broke(&mut self, error: UpstreamError) -> Result<Frame<Bytes>, BrokenAnswer> {
-        let reading = self.tap.reading();
-        let sent = match reading.finish {
-            Finish::Open => Sent::Truncated,
-            // Everything that counts has arrived; only the transport's own end is missing.
-            Finish::Terminal => Sent::Relayed,
-            Finish::Errored => Sent::ErrorInStream,
-        };
-        if sent != Sent::Truncated {
-            self.finish(sent, reading);
-            return Ok(Frame::data(Bytes::new()));
-        }
-        let tail = self.tap.tail();
-        let problem = problem(&error, self.completion.as_ref());
-        if let Some(completion) = &mut self.completion {
-            completion.gathered().error.clone_from(&problem.message);
-        }
-        self.finish(sent, reading);
-        match tail {
-            Some(tail) => Ok(Frame::data(stream_error(self.dialect, &problem, &tail))),
-            None => Err(BrokenAnswer(error)),
-        }
-    }
-
-    fn finish(&mut self, sent: Sent, reading: Reading) {
-        self.rest = Rest::Ended;
-        if let Some(mut completion) = self.completion.take() {
-            completion.read(reading);
-            completion.finish(sent);
-        }
-    }
-}
-
-impl Body for Relay {
-    type Data = Bytes;
-    type Error = BrokenAnswer;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BrokenAnswer>>> {
+    /// The next piece; `Ready(None)` at the end.
+    pub(crate) fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenAnswer>>> {
         if self.completion.is_none() {
             return Poll::Ready(None);
         }
@@ -221,12 +157,69 @@ impl Body for Relay {
         })
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.completion.is_none()
+    fn pass(&mut self, bytes: Bytes) -> Bytes {
+        self.tap.push(&bytes);
+        let length = bytes.len() as u64;
+        if let Some(completion) = &mut self.completion {
+            completion.gathered().response_bytes += length;
+        }
+        if let Some(remaining) = &mut self.remaining {
+            *remaining = remaining.saturating_sub(length);
+            // The connection asks no further once it has all bytes it was promised.
+            if *remaining == 0 {
+                let reading = self.tap.reading();
+                self.finish(Sent::Relayed, reading);
+            }
+        }
+        bytes
     }
 
-    fn size_hint(&self) -> SizeHint {
-        self.remaining.map_or_else(SizeHint::default, SizeHint::with_exact)
+    /// The provider ended its body properly: was it the whole answer?
+    fn ended(&mut self) -> Option<Result<Bytes, BrokenAnswer>> {
+        self.tap.finish();
+        let reading = self.tap.reading();
+        match reading.finish {
+            // A stream without its last event, or JSON that is not closed.
+            Finish::Open if self.has_an_end && !self.tap.is_blind() => {
+                return Some(self.broke(UpstreamError::Truncated));
+            }
+            Finish::Errored => self.finish(Sent::ErrorInStream, reading),
+            Finish::Open | Finish::Terminal => self.finish(Sent::Relayed, reading),
+        }
+        None
+    }
+
+    /// The provider's body broke: a stream says so in an event, anything else is cut off.
+    fn broke(&mut self, error: UpstreamError) -> Result<Bytes, BrokenAnswer> {
+        let reading = self.tap.reading();
+        let sent = match reading.finish {
+            Finish::Open => Sent::Truncated,
+            // Everything that counts has arrived; only the transport's own end is missing.
+            Finish::Terminal => Sent::Relayed,
+            Finish::Errored => Sent::ErrorInStream,
+        };
+        if sent != Sent::Truncated {
+            self.finish(sent, reading);
+            return Ok(Bytes::new());
+        }
+        let tail = self.tap.tail();
+        let problem = problem(&error, self.completion.as_ref());
+        if let Some(completion) = &mut self.completion {
+            completion.gathered().error.clone_from(&problem.message);
+        }
+        self.finish(sent, reading);
+        match tail {
+            Some(tail) => Ok(stream_error(self.dialect, &problem, &tail)),
+            None => Err(BrokenAnswer(error)),
+        }
+    }
+
+    fn finish(&mut self, sent: Sent, reading: Reading) {
+        self.rest = Rest::Ended;
+        if let Some(mut completion) = self.completion.take() {
+            completion.read(reading);
+            completion.finish(sent);
+        }
     }
 }
 

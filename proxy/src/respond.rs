@@ -193,6 +193,22 @@ impl Answer {
     pub(crate) fn empty() -> Self {
         Self::Own(None)
     }
+
+    /// How long it is, bytes, if that is known.
+    pub(crate) fn length(&self) -> Option<u64> {
+        match self {
+            Self::Own(bytes) => Some(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Relay(relay) => relay.remaining(),
+        }
+    }
+
+    /// The next piece; `Ready(None)` at the end.
+    pub(crate) fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenAnswer>>> {
+        match self {
+            Self::Own(bytes) => Poll::Ready(bytes.take().map(Ok)),
+            Self::Relay(relay) => relay.poll_bytes(cx),
+        }
+    }
 }
 
 impl Body for Answer {
@@ -203,23 +219,17 @@ impl Body for Answer {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenAnswer>>> {
-        match self.get_mut() {
-            Self::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Relay(relay) => Pin::new(relay.as_mut()).poll_frame(cx),
-        }
+        self.get_mut().poll_bytes(cx).map(|next| next.map(|piece| piece.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Own(bytes) => bytes.is_none(),
-            Self::Relay(relay) => relay.is_end_stream(),
+            Self::Relay(relay) => relay.is_done(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Self::Relay(relay) => relay.size_hint(),
-        }
+        self.length().map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }

@@ -43,7 +43,7 @@ async fn ambiguous_framing_is_refused_and_reaches_no_provider() {
 
 #[tokio::test]
 async fn a_second_length_cannot_smuggle_a_second_request() {
-    let (mut provider, proxy) = serving().await;
+    let (provider, proxy) = serving().await;
     for framing in [
         "content-length: 4\r\ntransfer-encoding: chunked\r\n",
         "transfer-encoding: chunked\r\ncontent-length: 4\r\n",
@@ -53,11 +53,8 @@ async fn a_second_length_cannot_smuggle_a_second_request() {
         let smuggled = get("/v1/models", "");
         client.write(format!("POST /v1/messages HTTP/1.1\r\nhost: x\r\n{framing}\r\n{body}{smuggled}")).await;
         let answers = client.read_to_end().await;
-        assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "the connection ends after one: {answers}");
-        let seen = provider.request().await;
-        assert_eq!(seen.body, ASK.as_bytes());
-        assert_eq!(seen.values("content-length"), [ASK.len().to_string()]);
-        assert!(seen.values("transfer-encoding").is_empty());
+        assert!(answers.starts_with("HTTP/1.1 400"), "{framing:?}: {answers}");
+        assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "the connection ends: {answers}");
         assert_eq!(provider.waiting(), 0);
     }
 }
@@ -138,6 +135,7 @@ async fn a_client_that_stalls_is_cut_off_and_only_the_gaps_count() {
     let accounts = vec![account("a", &provider, 0)];
     let pool = pool(&accounts);
     let proxy = Proxy::start_with(accounts, pool, |config| {
+        config.bounds.idle_timeout = Duration::from_millis(150);
         config.bounds.head_timeout = Duration::from_millis(150);
         config.bounds.body_progress = Duration::from_millis(150);
     })

@@ -5,6 +5,7 @@
 mod callers;
 mod drain;
 mod failover;
+mod http1;
 mod limits;
 mod program;
 mod protocols;

@@ -1,0 +1,215 @@
+//! Reads a request's head, and what it says about the body and the connection.
+//! Refuses what two readers could understand differently: whoever stands before us may have read it otherwise.
+
+use std::mem::MaybeUninit;
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{Method, StatusCode, Uri, Version};
+
+use crate::upstream::http1::chunked::Chunks;
+use crate::upstream::http1::framing::Framing;
+
+/// Largest request head, bytes: some clients send long tokens and baggage, none comes near this.
+pub(in crate::listener) const MAX_HEAD: usize = 64 << 10;
+
+/// Most header lines of a request.
+const MAX_HEADER_LINES: usize = 128;
+
+/// A request's head.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) parts: Parts,
+    /// How its body ends.
+    pub(super) framing: Framing,
+    /// Whether the client wants to send another request afterwards.
+    pub(super) keep_alive: bool,
+    /// Whether the client waits for our word before it sends the body.
+    pub(super) expects_continue: bool,
+}
+
+/// Why a head is not a request's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(in crate::listener) enum BadHead {
+    /// Not HTTP/1, or not strictly.
+    #[error("the head is not strictly HTTP/1.1")]
+    Malformed,
+    /// Readers could disagree on where the body ends.
+    #[error("the head says in more than one way, or wrongly, where the body ends")]
+    Framing,
+    /// Neither HTTP/1.1 nor HTTP/1.0.
+    #[error("the head is of an unknown version of HTTP")]
+    Version,
+    /// More bytes or lines than a request needs.
+    #[error("the head is too large")]
+    TooLarge,
+    /// It did not come to its end in time.
+    #[error("the head did not come to its end in time")]
+    Slow,
+}
+
+impl BadHead {
+    /// What the client is told.
+    pub(super) fn status(self) -> StatusCode {
+        match self {
+            Self::Malformed | Self::Framing => StatusCode::BAD_REQUEST,
+            Self::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            Self::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Slow => StatusCode::REQUEST_TIMEOUT,
+        }
+    }
+}
+
+/// Where the head in `received` ends; `None` = not yet. `scanned` is how much of it earlier calls have seen.
+pub(super) fn end(received: &[u8], scanned: &mut usize) -> Result<Option<usize>, BadHead> {
+    let from = *scanned;
+    for feed in memchr::memchr_iter(b'\n', &received[from..]).map(|at| from + at) {
+        // A lone line feed ends a line for some readers and not for others.
+        if feed == 0 || received[feed - 1] != b'\r' {
+            return Err(BadHead::Malformed);
+        }
+        if feed >= 3 && received[feed - 2] == b'\n' {
+            return if feed < MAX_HEAD { Ok(Some(feed + 1)) } else { Err(BadHead::TooLarge) };
+        }
+    }
+    if received.len() >= MAX_HEAD {
+        return Err(BadHead::TooLarge);
+    }
+    // What does not even begin as a request is seen at once, not when the wait for its end is over.
+    if from == 0 {
+        let mut lines = [const { MaybeUninit::uninit() }; MAX_HEADER_LINES];
+        let mut request = httparse::Request::new(&mut []);
+        request.parse_with_uninit_headers(received, &mut lines).map_err(BadHead::from)?;
+    }
+    *scanned = received.len();
+    Ok(None)
+}
+
+/// Reads a whole head.
+pub(super) fn parse(wire: &Bytes) -> Result<Head, BadHead> {
+    let mut lines = [const { MaybeUninit::uninit() }; MAX_HEADER_LINES];
+    let mut request = httparse::Request::new(&mut []);
+    match request.parse_with_uninit_headers(wire, &mut lines)? {
+        httparse::Status::Complete(length) if length == wire.len() => {}
+        httparse::Status::Complete(_) | httparse::Status::Partial => return Err(BadHead::Malformed),
+    }
+    let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version) else {
+        return Err(BadHead::Malformed);
+    };
+    let (mut parts, ()) = http::Request::new(()).into_parts();
+    parts.method = Method::from_bytes(method.as_bytes()).map_err(|_| BadHead::Malformed)?;
+    parts.uri = Uri::from_maybe_shared(wire.slice_ref(target.as_bytes())).map_err(|_| BadHead::Malformed)?;
+    parts.version = if version == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
+    Fields::read(wire, request.headers)?.into_head(parts)
+}
+
+/// A head's lines, and what they say to us.
+struct Fields {
+    headers: HeaderMap,
+    length: Option<u64>,
+    chunked: bool,
+    connection: Option<Persistence>,
+    expects_continue: bool,
+    hosts: usize,
+}
+
+/// What `connection` says of the connection's end.
+#[derive(PartialEq, Eq)]
+enum Persistence {
+    Close,
+    KeepAlive,
+}
+
+impl Fields {
+    fn read(wire: &Bytes, lines: &[httparse::Header<'_>]) -> Result<Self, BadHead> {
+        let mut fields = Self {
+            headers: HeaderMap::with_capacity(lines.len()),
+            length: None,
+            chunked: false,
+            connection: None,
+            expects_continue: false,
+            hosts: 0,
+        };
+        for line in lines {
+            let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| BadHead::Malformed)?;
+            let value =
+                HeaderValue::from_maybe_shared(wire.slice_ref(line.value)).map_err(|_| BadHead::Malformed)?;
+            fields.note(&name, value.as_bytes())?;
+            fields.headers.append(name, value);
+        }
+        Ok(fields)
+    }
+
+    fn note(&mut self, name: &HeaderName, value: &[u8]) -> Result<(), BadHead> {
+        // Comparing with a standard name is comparing a byte.
+        if *name == header::CONTENT_LENGTH {
+            let length = decimal(value).ok_or(BadHead::Framing)?;
+            if self.length.replace(length).is_some_and(|before| before != length) {
+                return Err(BadHead::Framing);
+            }
+        } else if *name == header::TRANSFER_ENCODING {
+            if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
+                return Err(BadHead::Framing);
+            }
+            self.chunked = true;
+        } else if *name == header::CONNECTION {
+            for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                // The end, once said, is not taken back.
+                if option.eq_ignore_ascii_case(b"close") {
+                    self.connection = Some(Persistence::Close);
+                } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                    self.connection.get_or_insert(Persistence::KeepAlive);
+                }
+            }
+        } else if *name == header::EXPECT {
+            self.expects_continue = value.eq_ignore_ascii_case(b"100-continue");
+        } else if *name == header::HOST {
+            self.hosts += 1;
+        }
+        Ok(())
+    }
+
+    fn into_head(self, mut parts: Parts) -> Result<Head, BadHead> {
+        let is_old = parts.version == Version::HTTP_10;
+        if self.chunked && (is_old || self.length.is_some()) {
+            return Err(BadHead::Framing);
+        }
+        if self.hosts > 1 || (self.hosts == 0 && !is_old) {
+            return Err(BadHead::Malformed);
+        }
+        let framing = if self.chunked {
+            Framing::Chunked(Chunks::default())
+        } else {
+            Framing::Length(self.length.unwrap_or(0))
+        };
+        parts.headers = self.headers;
+        let keep_alive = match self.connection {
+            Some(said) => said == Persistence::KeepAlive,
+            None => !is_old,
+        };
+        let expects_continue = self.expects_continue && !is_old && !framing.is_done();
+        Ok(Head { parts, framing, keep_alive, expects_continue })
+    }
+}
+
+/// Digits only: `+5`, `5, 5` and an empty value are not a length.
+fn decimal(text: &[u8]) -> Option<u64> {
+    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+impl From<httparse::Error> for BadHead {
+    fn from(error: httparse::Error) -> Self {
+        match error {
+            httparse::Error::TooManyHeaders => Self::TooLarge,
+            httparse::Error::Version => Self::Version,
+            _ => Self::Malformed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
