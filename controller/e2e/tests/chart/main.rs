@@ -5,10 +5,12 @@
 //! | `rendering` | every values file renders as it did, and what the API server says about it |
 //! | `values` | mistakes in values are refused, and every value is described |
 //! | `release` | install, upgrade, rollback and uninstall keep what must be kept |
+//! | `leftovers` | what the controller made goes with the release |
 //! | `observability` | alerts and the dashboard ask for metrics that there are |
 
 #![expect(clippy::unwrap_used, reason = "helpers of a test")]
 
+mod leftovers;
 mod observability;
 mod release;
 mod rendering;
