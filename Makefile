@@ -13,7 +13,7 @@ PROGRAMS := --bin penstock --bin penstock-controller --bin penstock-proxy --bin 
 
 .PHONY: help
 help: ## List the jobs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## Build and start everything on this machine; ARGS="…" are flags of `penstock up` (default: --demo)
@@ -55,6 +55,8 @@ test: ## Run every check and every test, with all real parts (Postgres, browser,
 kubernetes: ## Build the parts of the test cluster into a cache outside the checkout (minutes, once)
 	controller/e2e/prepare kubernetes
 	controller/e2e/prepare node
+	controller/e2e/prepare app-python
+	controller/e2e/prepare app-node
 
 .PHONY: e2e
 e2e: kubernetes ## Install and drive Penstock in a real Kubernetes of the tests' own (as root), or in PENSTOCK_E2E_KUBECONFIG

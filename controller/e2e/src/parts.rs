@@ -16,6 +16,10 @@ pub enum Part {
     Kubernetes,
     /// What a node runs beside Kubernetes, and the images that every cluster has.
     Node,
+    /// An image with Python and the SDKs of the model providers.
+    AppPython,
+    /// The same with Node.
+    AppNode,
 }
 
 impl Part {
@@ -23,23 +27,23 @@ impl Part {
         match self {
             Self::Kubernetes => "kubernetes",
             Self::Node => "node",
-        }
-    }
-
-    fn made(self) -> &'static OnceLock<Result<PathBuf, String>> {
-        static KUBERNETES: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-        static NODE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-        match self {
-            Self::Kubernetes => &KUBERNETES,
-            Self::Node => &NODE,
+            Self::AppPython => "app-python",
+            Self::AppNode => "app-node",
         }
     }
 
     /// Where the part is. The first call on a machine builds it, which takes minutes for Kubernetes.
     pub fn directory(self) -> Result<PathBuf> {
-        let made = self.made().get_or_init(|| prepare(self.name()).map_err(|error| format!("{error:#}")));
+        static MADE: [OnceLock<Result<PathBuf, String>>; 4] = [const { OnceLock::new() }; 4];
+        let made =
+            MADE[self as usize].get_or_init(|| prepare(self.name()).map_err(|error| format!("{error:#}")));
         made.clone().map_err(|error| anyhow!(error))
     }
+}
+
+/// An image for applications: its name, and the archive to give to a cluster.
+pub fn app_image(part: Part) -> Result<(String, PathBuf)> {
+    Ok((format!("registry.test/{}:1", part.name()), part.directory()?.join("image.tar")))
 }
 
 /// The path of a program of [`Part::Kubernetes`].
