@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -142,9 +142,20 @@ impl ApiServer {
         &self.tools
     }
 
-    /// What `kubectl` prints; an error shows what it complained about.
-    pub async fn kubectl(&self, arguments: &[&str]) -> Result<String> {
-        self.tools.kubectl(arguments).await
+    /// What `kubectl` prints; an error shows what it complained about. Blocks: where something else of the test must go
+    /// on meanwhile, use [`Self::tools`].
+    pub fn kubectl(&self, arguments: &[&str]) -> Result<String> {
+        let done = self.kubectl_command(arguments)?.output().context("kubectl could not be started")?;
+        let complained = String::from_utf8_lossy(&done.stderr);
+        ensure!(done.status.success(), "kubectl {}: {complained}", arguments.join(" "));
+        Ok(String::from_utf8(done.stdout)?)
+    }
+
+    /// The same, not yet run.
+    pub fn kubectl_command(&self, arguments: &[&str]) -> Result<Command> {
+        let mut command = self.tools.command("kubectl")?.into_std();
+        command.args(arguments);
+        Ok(command)
     }
 
     /// Ends the server; etcd keeps what it stored. Connections are refused until [`Self::restart`].

@@ -22,31 +22,29 @@ async fn get_shows_what_matters_in_columns_under_short_names_and_a_category() {
             create(&client, namespace, &example).await;
             write_status(&client, namespace, &example, &example["status"], true).await.unwrap();
         }
-        let get = async |what: &[&str]| {
-            without_age(&server.kubectl(&[&["get", "-n", namespace], what].concat()).await.unwrap())
-        };
+        let get = |what: &[&str]| without_age(&server.kubectl(&[&["get", "-n", namespace], what].concat()).unwrap());
         assert_eq!(
-            get(&["pa"]).await,
+            get(&["pa"]),
             "NAME    PROVIDER    STATE     UTIL   RESETS                 PRIORITY\n\
              whole   anthropic   Limited   100    2026-11-21T17:00:00Z   0\n"
         );
         assert_eq!(
-            get(&["pa", "-o", "wide"]).await,
+            get(&["pa", "-o", "wide"]),
             "NAME    PROVIDER    STATE     UTIL   RESETS                 PRIORITY   REASON                    IN-USE-BY\n\
              whole   anthropic   Limited   100    2026-11-21T17:00:00Z   0          FiveHourWindowExhausted   3\n"
         );
         assert_eq!(
-            get(&["ap"]).await,
+            get(&["ap"]),
             "NAME    STRATEGY          ACCOUNTS   AVAILABLE\n\
              refs    SessionAffinity\n\
              whole   SessionAffinity   2          1\n"
         );
         assert_eq!(
-            get(&["ag"]).await,
+            get(&["ag"]),
             "NAME    POOL     ACCEPTED\n\
              whole   search   True\n"
         );
-        let all = server.kubectl(&["get", "penstock", "-n", namespace, "-o", "name"]).await.unwrap();
+        let all = server.kubectl(&["get", "penstock", "-n", namespace, "-o", "name"]).unwrap();
         let mut all: Vec<&str> = all.lines().collect();
         all.sort_unstable();
         assert_eq!(
@@ -65,13 +63,13 @@ async fn get_shows_what_matters_in_columns_under_short_names_and_a_category() {
 #[tokio::test]
 async fn explain_teaches_every_field() {
     let server = server().await;
-    let explain = async |what: &[&str]| server.kubectl(&[&["explain"], what].concat()).await.unwrap();
-    let tree = explain(&["pa.spec", "--recursive"]).await;
+    let explain = |what: &[&str]| server.kubectl(&[&["explain"], what].concat()).unwrap();
+    let tree = explain(&["pa.spec", "--recursive"]);
     for field in ["provider", "credentials", "secretRef", "windowCeilings", "caBundle", "matchExpressions"] {
         assert!(tree.contains(&format!("{field}\t<")), "{field} is not in\n{tree}");
     }
     assert!(tree.contains("provider\t<string> -required-"), "{tree}");
-    let budget = explain(&["pa.spec.budget"]).await;
+    let budget = explain(&["pa.spec.budget"]);
     for taught in ["when this much was spent in the period", "dollars as a decimal string", "Month"] {
         assert!(budget.contains(taught), "{taught:?} is not in\n{budget}");
     }
