@@ -23,13 +23,15 @@ use crate::certificates::Certificates;
 use crate::cluster::Cluster;
 use crate::cluster::directory::{self, Directory};
 use crate::config::Config;
+use crate::fleet::Fleet;
 use crate::grpc::{Grpc, Identity, Registry};
 use crate::ingest::{self, Ingest};
 use crate::leader::Election;
 use crate::metrics::Metrics;
 use crate::reconcile::{self, Clock, Reconciler};
+use crate::store::Store;
 use crate::store::embedded::Embedded;
-use crate::store::{Store, postgres};
+use crate::store::postgres::Target;
 use crate::tokens::token;
 use crate::{apply, history, shutdown};
 
@@ -61,6 +63,7 @@ struct Parts {
     registry: Registry,
     store: Store,
     ingest: Ingest,
+    fleet: Arc<Fleet>,
     metrics: Metrics,
 }
 
@@ -117,10 +120,12 @@ async fn start(config: &Config, tasks: &mut Tasks) -> anyhow::Result<()> {
 
 async fn parts(config: &Config, tasks: &mut Tasks) -> anyhow::Result<Parts> {
     let database = database(config, tasks).await?;
-    let store = Store::new(&database)?;
+    let store = Store::new(database)?;
     let (ingest, ingester) = ingest::channel(store.clone(), history::pricer(PriceTable::built_in()?));
     let cluster = cluster(config, tasks).await?;
     let (registry, mut metrics) = (Registry::default(), Metrics::new());
+    let fleet = Arc::new(Fleet::new(registry.clone(), config.database.is_some()));
+    let ingester = ingester.among(fleet.id(), fleet.accompanied());
     metrics.watch(registry.clone(), ingest.clone());
     let clock: Clock = Arc::new(Timestamp::now);
     let (reconciler, deciding) = reconcile::channel(
@@ -136,30 +141,34 @@ async fn parts(config: &Config, tasks: &mut Tasks) -> anyhow::Result<Parts> {
     });
     let budgets = Budgets { objects: cluster.objects(), reconciler: reconciler.clone(), clock };
     let (days, stop) = (config.history_days, tasks.stop_history.clone());
-    let writing = history::run(store.clone(), ingester, days, Election::Alone, budgets, stop);
-    tasks.history("history", async move { Ok(writing.await?) });
+    let fleet_too = Arc::clone(&fleet);
+    let writing = history::run(store.clone(), ingester, days, Election::Alone, budgets, fleet_too, stop);
+    tasks.history("history", async move {
+        writing.await;
+        Ok(())
+    });
     let applying = apply::run(cluster.clone(), reconciler.plan(), Election::Alone, tasks.stop_front.clone());
     tasks.front("apply", async move {
         applying.await;
         Ok(())
     });
-    Ok(Parts { cluster, reconciler, registry, store, ingest, metrics })
+    Ok(Parts { cluster, reconciler, registry, store, ingest, fleet, metrics })
 }
 
 /// Where the history is: the database that was named, or a private one.
-async fn database(config: &Config, tasks: &mut Tasks) -> anyhow::Result<tokio_postgres::Config> {
-    if let Some(url) = &config.database_url {
-        return Ok(postgres::parse_url(url.expose())?);
+async fn database(config: &Config, tasks: &mut Tasks) -> anyhow::Result<Target> {
+    if let Some(database) = &config.database {
+        return Ok(Target::parse(database.url.expose(), database.ca.as_deref())?);
     }
     // Also when a stop was asked for meanwhile: half started, it would be left behind.
     let embedded = Embedded::start(&config.data).await?;
-    let connection = embedded.connection();
+    let target = Target::from(&embedded.connection());
     let stop = tasks.stop_database.clone();
     tasks.database("postgres", async move {
         embedded.run(stop).await;
         Ok(())
     });
-    Ok(connection)
+    Ok(target)
 }
 
 /// The folder of manifests, watched.
@@ -185,16 +194,16 @@ fn router(
     api_at: SocketAddr,
     grpc_at: SocketAddr,
 ) -> axum::Router {
-    let Parts { cluster, reconciler, registry, store, ingest, metrics } = parts;
+    let Parts { cluster, reconciler, registry, store, ingest, fleet, metrics } = parts;
     let settings = Arc::new(Settings {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         api_listen: api_at.to_string(),
         grpc_listen: grpc_at.to_string(),
         objects: config.config.display().to_string(),
-        database: if config.database_url.is_some() { "external" } else { "embedded" }.to_owned(),
+        database: if config.database.is_some() { "external" } else { "embedded" }.to_owned(),
         history_days: config.history_days,
     });
-    let state = ApiState { store, ingest, reconciler, cluster, proxies: registry, settings };
+    let state = ApiState { store, ingest, reconciler, cluster, proxies: registry, fleet, settings };
     api::router(state, access).merge(metrics.router())
 }
 

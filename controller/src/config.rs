@@ -27,8 +27,8 @@ pub struct Config {
     pub grpc_listen: SocketAddr,
     /// Names by which proxies reach the gRPC listener, besides its address and those of loopback.
     pub tls_names: Vec<String>,
-    /// A database of yours; `None` = a private one in `data`. A secret, because it may hold a password.
-    pub database_url: Option<Secret>,
+    /// A database of yours; `None` = a private one in `data`.
+    pub database: Option<Database>,
     /// For how many days each request is kept; at least 1.
     pub history_days: u32,
     /// How logs are written.
@@ -39,6 +39,15 @@ pub struct Config {
     pub parent: Option<u32>,
     /// API keys found in the environment, by the provider whose SDK reads them there.
     pub api_keys: Vec<(Provider, Secret)>,
+}
+
+/// A database of yours.
+#[derive(Debug, Clone)]
+pub struct Database {
+    /// Where it is. A secret, because it may hold a password.
+    pub url: Secret,
+    /// The authority to trust instead of the platform's, PEM.
+    pub ca: Option<PathBuf>,
 }
 
 /// How logs are written.
@@ -118,10 +127,23 @@ mod tests {
     }
 
     #[test]
+    fn an_authority_belongs_to_a_database_of_yours_and_has_to_be_there() {
+        let dir = folder("");
+        let message = config(&dir, &["--database-ca", "/nowhere.pem"]).unwrap_err().to_string();
+        assert!(message.contains("--database-url"), "{message}");
+        let flags = ["--database-ca", "/nowhere.pem", "--database-url", "postgres://a@db/x"];
+        let message = config(&dir, &flags).unwrap_err().to_string();
+        assert!(message.contains("/nowhere.pem cannot be read"), "{message}");
+    }
+
+    #[test]
     fn a_database_url_is_not_repeated() {
         let dir = folder("databaseUrl: mysql://a:hunter2@db/x\n");
         let message = config(&dir, &[]).unwrap_err().to_string();
         assert!(message.contains("databaseUrl") && !message.contains("hunter2"), "{message}");
+        let dir = folder("databaseUrl: postgres://a:hunter2@db/x?sslmode=strict\n");
+        let message = config(&dir, &["--database-ca", "/nowhere.pem"]).unwrap_err().to_string();
+        assert!(message.contains("verify-full") && !message.contains("hunter2"), "{message}");
         let dir = folder("databaseUrl: postgres://a:hunter2@db/x\n");
         assert!(!format!("{:?}", config(&dir, &[]).unwrap()).contains("hunter2"));
     }

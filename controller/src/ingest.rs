@@ -1,9 +1,15 @@
 //! From batches of events to stored rows: many small batches become few large writes, and each batch is
 //! acknowledged after the commit that holds it, never before.
 //!
+//! | module | what it does |
+//! |---|---|
+//! | `writer` | one writer: gathers, writes, acknowledges, waits for a database that is away |
+//! | `company` | what other controllers on the same database store, for live views |
+//!
 //! Memory is bounded by [`CAPACITY`] events. While the database is away, and when the queue is full,
 //! batches are refused at once with a hint when to try again: proxies keep them, so nothing is lost.
 
+mod company;
 mod writer;
 
 use std::sync::Arc;
@@ -13,7 +19,9 @@ use std::time::Duration;
 use penstock_proto::event::Event;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
+use self::company::Company;
 use crate::store::Store;
 use crate::store::row::RequestRow;
 
@@ -34,7 +42,7 @@ pub struct Ingest {
     queue: mpsc::Sender<Pending>,
     room: Arc<Semaphore>,
     away: watch::Receiver<Option<Duration>>,
-    live: broadcast::Sender<Arc<RequestRow>>,
+    live: broadcast::Sender<Live>,
     counters: Arc<Counters>,
 }
 
@@ -44,8 +52,18 @@ pub struct Ingester {
     price: Pricer,
     queue: Mutex<mpsc::Receiver<Pending>>,
     away: watch::Sender<Option<Duration>>,
-    live: broadcast::Sender<Arc<RequestRow>>,
+    live: broadcast::Sender<Live>,
     counters: Arc<Counters>,
+    company: Option<Company>,
+}
+
+/// What a live view is told.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Live {
+    /// A row is in the history.
+    Stored(Arc<RequestRow>),
+    /// So many more are, which another controller stored at once.
+    Missed(u64),
 }
 
 /// The batch was not taken; nothing of it is stored.
@@ -87,7 +105,7 @@ pub fn channel(store: Store, price: Pricer) -> (Ingest, Ingester) {
     let counters = Arc::<Counters>::default();
     let room = Arc::new(Semaphore::new(CAPACITY));
     let ingest = Ingest { queue, room, away: is_away, live: live.clone(), counters: Arc::clone(&counters) };
-    let ingester = Ingester { store, price, queue: Mutex::new(batches), away, live, counters };
+    let ingester = Ingester { store, price, queue: Mutex::new(batches), away, live, counters, company: None };
     (ingest, ingester)
 }
 
@@ -120,8 +138,9 @@ impl Ingest {
         result.await.unwrap_or(Err(Busy { retry_after: FULL }))
     }
 
-    /// Rows as they are stored, from now on. A reader that lags far behind misses some.
-    pub fn live(&self) -> broadcast::Receiver<Arc<RequestRow>> {
+    /// Rows as they are stored, from now on, by this controller and those it is among. A reader that lags
+    /// far behind misses some.
+    pub fn live(&self) -> broadcast::Receiver<Live> {
         self.live.subscribe()
     }
 
@@ -151,9 +170,30 @@ impl Ingest {
 const FULL: Duration = Duration::from_millis(500);
 
 impl Ingester {
+    /// On a database that other controllers may share: live views show what they store, too.
+    #[must_use]
+    pub fn among(mut self, me: Uuid, others: watch::Receiver<bool>) -> Self {
+        self.company = Some(Company { me, others });
+        self
+    }
+
     /// Writes until `stop`, and then what is still queued.
     pub async fn run(self, stop: CancellationToken) {
         let writers = std::iter::repeat_with(|| self.write_batches(&stop)).take(WRITERS);
-        futures_util::future::join_all(writers).await;
+        tokio::select! {
+            _ = futures_util::future::join_all(writers) => {}
+            () = self.follow_others() => {}
+        }
+    }
+
+    /// Refuses batches until [`Ingester::take_batches`]: for as long as they could not be stored.
+    pub fn refuse_batches(&self, retry_after: Duration) {
+        self.away.send_replace(Some(retry_after));
+        self.refuse_queued(retry_after);
+    }
+
+    /// Takes batches again.
+    pub fn take_batches(&self) {
+        self.away.send_replace(None);
     }
 }

@@ -8,6 +8,7 @@
 //! | [`cluster`] | where objects come from and go to |
 //! | [`reconcile`] | the world, and the published plan |
 //! | [`apply`] | what a plan says beyond being published |
+//! | [`fleet`] | the controllers that share a database, and whose proxies are whose |
 //! | [`grpc`] | where proxies connect: pushes to them, reports from them |
 //! | [`ingest`] | batches of events from the proxies, on their way into the store |
 //! | [`store`] | the history in Postgres, and the private Postgres itself |
@@ -28,6 +29,7 @@ pub mod budget;
 pub mod certificates;
 pub mod cluster;
 pub mod config;
+pub mod fleet;
 pub mod grpc;
 pub mod history;
 pub mod ingest;

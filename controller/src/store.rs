@@ -9,6 +9,8 @@
 //! | [`partitions`] | one partition per day: made ahead and on demand, dropped by retention |
 //! | [`write`](mod@write) | batches of events, stored exactly once |
 //! | [`rollup`] | sums by the minute and the hour, kept with the rows they sum up |
+//! | [`announce`] | what one controller stored, told to the others |
+//! | [`controllers`] | who shares the database, and which proxies are connected to them |
 //! | [`row`], [`filter`], [`queries`] | what the management API asks |
 //! | [`error`] | what can go wrong |
 //!
@@ -16,6 +18,8 @@
 //! and its share of the sums are stored together or not at all. Nothing here decides when to write or
 //! what to remove: that is `ingest` and the caller of [`Store::remove_before`].
 
+pub mod announce;
+pub mod controllers;
 pub mod day;
 pub mod embedded;
 pub mod error;
@@ -36,22 +40,26 @@ use parking_lot::Mutex;
 
 use self::day::Day;
 use self::error::StoreError;
+use self::postgres::Target;
 
 /// A handle on the history. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
     readers: Pool,
     writers: Pool,
+    target: Arc<Target>,
     /// Days known to have a partition; a hint that saves asking.
     partitions: Arc<Mutex<BTreeSet<Day>>>,
 }
 
 impl Store {
     /// Sets up the pools. Connects to nothing yet: a database that is away is met by the first use.
-    pub fn new(target: &tokio_postgres::Config) -> Result<Self, StoreError> {
+    pub fn new(target: impl Into<Target>) -> Result<Self, StoreError> {
+        let target = target.into();
         Ok(Self {
-            readers: postgres::pool(target, postgres::READERS)?,
-            writers: postgres::pool(target, postgres::WRITERS)?,
+            readers: postgres::pool(&target, postgres::READERS)?,
+            writers: postgres::pool(&target, postgres::WRITERS)?,
+            target: Arc::new(target),
             partitions: Arc::default(),
         })
     }
@@ -61,9 +69,12 @@ impl Store {
         migrations::run(self.writer().await?).await
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers and takes writes.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.writer().await?.batch_execute("SELECT 1").await.map_err(StoreError::at("answer"))
+        let step = "answer";
+        let row = self.writer().await?.query_one("SELECT pg_is_in_recovery()", &[]).await;
+        let is_standby: bool = row.and_then(|row| row.try_get(0)).map_err(StoreError::at(step))?;
+        if is_standby { Err(StoreError::Standby) } else { Ok(()) }
     }
 
     /// A connection for questions.
@@ -78,5 +89,5 @@ impl Store {
 }
 
 async fn connection(pool: &Pool) -> Result<Client, StoreError> {
-    pool.get().await.map_err(|source| StoreError::Unreachable { source: Box::new(source) })
+    pool.get().await.map_err(StoreError::unconnected)
 }

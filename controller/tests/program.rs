@@ -3,96 +3,19 @@
 #![expect(clippy::unwrap_used, reason = "helpers of a test")]
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
-use jiff::Timestamp;
-use penstock_proto::event::{Caller, Ending, Event};
-use penstock_proto::usage::{Usage, UsageSource};
-use penstock_proto::wire;
+use penstock_proto::event::Event;
 use tempfile::TempDir;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
-use tonic::{Request, Streaming};
-use uuid::Uuid;
-use wire::control_client::ControlClient;
-use wire::report_request::Message as Report;
-use wire::report_response::Message as Answer;
 
 #[path = "program/process.rs"]
 mod process;
+#[path = "program/reporting.rs"]
+mod reporting;
+#[path = "program/several.rs"]
+mod several;
 
 use process::Process;
-
-fn event() -> Event {
-    let now = Timestamp::now();
-    Event {
-        id: Uuid::now_v7(),
-        received_at: now,
-        first_byte_at: Some(now),
-        finished_at: now,
-        caller: Caller::default(),
-        method: "POST".into(),
-        path: "/v1/messages".into(),
-        dialect: None,
-        pool: None,
-        account: None,
-        provider: "anthropic".into(),
-        model_asked: "claude-sonnet-4-5".into(),
-        model_sent: "claude-sonnet-4-5".into(),
-        model_answered: "claude-sonnet-4-5".into(),
-        session: String::new(),
-        status: 200,
-        ending: Ending::Complete,
-        stream: true,
-        attempts: Vec::new(),
-        usage: Usage { input_tokens: 1_000, output_tokens: 100, ..Usage::default() },
-        usage_source: UsageSource::Reported,
-        trace_id: String::new(),
-        warnings: Vec::new(),
-        error: String::new(),
-        request_bytes: 10,
-        response_bytes: 20,
-    }
-}
-
-/// A stream of reports to a controller that is just starting or about to die.
-struct Reporting {
-    say: mpsc::Sender<wire::ReportRequest>,
-    answers: Streaming<wire::ReportResponse>,
-}
-
-impl Reporting {
-    async fn open(grpc: &str, data: &Path) -> Self {
-        let read = |name: &str| std::fs::read_to_string(data.join(name)).unwrap();
-        let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read("ca.pem")));
-        let endpoint = Endpoint::from_shared(format!("https://{grpc}")).unwrap().tls_config(tls).unwrap();
-        let (say, said) = mpsc::channel(64);
-        let mut request = Request::new(ReceiverStream::new(said));
-        let token = format!("Bearer {}", read("proxy-token").trim());
-        request.metadata_mut().insert("authorization", token.parse().unwrap());
-        let proxy = Some(Report::Proxy(wire::ProxyIdentity::default()));
-        say.send(wire::ReportRequest { message: proxy }).await.unwrap();
-        let mut client = ControlClient::new(endpoint.connect().await.unwrap());
-        let answers = client.report(request).await.unwrap().into_inner();
-        Self { say, answers }
-    }
-
-    async fn send(&self, batch_id: u64, events: &[Event]) {
-        let events = events.iter().map(Into::into).collect();
-        let message = Some(Report::Events(wire::EventBatch { batch_id, events }));
-        // A controller that has died hears nothing.
-        let _ = self.say.send(wire::ReportRequest { message }).await;
-    }
-
-    /// The next batch that was stored; `None` once the stream is broken.
-    async fn stored(&mut self) -> Option<u64> {
-        match self.answers.message().await.ok()??.message? {
-            Answer::Stored(stored) => Some(stored.batch_id),
-            Answer::Busy(busy) => panic!("the queue is long enough: {busy:?}"),
-        }
-    }
-}
+use reporting::{Reporting, event};
 
 #[tokio::test]
 async fn it_says_where_it_is_tells_no_token_and_stops_cleanly() {

@@ -9,12 +9,14 @@ use jiff::Timestamp;
 use penstock_proto::event::Ending;
 use serde::{Deserialize, Serialize};
 use tokio_stream::wrappers::BroadcastStream;
+use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::error::{ApiError, ErrorBody};
 use super::extract::{Json, Path, Query};
 use super::{ApiState, list};
+use crate::ingest::Live;
 use crate::store::filter::{RequestFilter, StatusFilter};
 use crate::store::queries::{Cursor, DEFAULT_PAGE, MAX_PAGE, RequestPage};
 use crate::store::row::RequestRow;
@@ -142,7 +144,7 @@ pub(super) enum LiveMessage {
         /// Its row.
         payload: Box<RequestRow>,
     },
-    /// The reader was too slow and this many rows were left out; they are in the history.
+    /// There was too much at once, and this many rows were left out; they are in the history.
     Missed {
         /// How many.
         count: u64,
@@ -151,7 +153,8 @@ pub(super) enum LiveMessage {
 
 /// Follow requests as they end (server-sent events).
 ///
-/// Begins with `event: connected`; then each `data:` line is a message.
+/// Begins with `event: connected`; then each `data:` line is a message. Shows what all controllers on the
+/// same database store.
 #[utoipa::path(get, path = "/api/requests/stream", operation_id = "followRequests", tag = "requests", responses(
     (status = 200, body = LiveMessage, content_type = "text/event-stream"), (status = 401, body = ErrorBody)))]
 pub(super) async fn stream_requests(
@@ -160,8 +163,8 @@ pub(super) async fn stream_requests(
     let connected = stream::iter([Ok(SseEvent::default().event("connected").data("ok"))]);
     let rows = BroadcastStream::new(state.ingest.live()).filter_map(|row| async move {
         let message = match row {
-            Ok(row) => LiveMessage::Summary { payload: Box::new(RequestRow::clone(&row)) },
-            Err(tokio_stream::wrappers::errors::BroadcastStreamRecvError::Lagged(count)) => {
+            Ok(Live::Stored(row)) => LiveMessage::Summary { payload: Box::new(RequestRow::clone(&row)) },
+            Ok(Live::Missed(count)) | Err(BroadcastStreamRecvError::Lagged(count)) => {
                 LiveMessage::Missed { count }
             }
         };

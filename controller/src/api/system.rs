@@ -18,8 +18,8 @@ use utoipa::ToSchema;
 use super::error::ErrorBody;
 use super::extract::Json;
 use crate::cluster::{Cluster, Problem};
+use crate::fleet::{Fleet, Proxy};
 use crate::grpc::Registry;
-use crate::grpc::registry::ConnectedProxy;
 use crate::ingest::Ingest;
 use crate::reconcile::Reconciler;
 use crate::store::Store;
@@ -37,6 +37,8 @@ pub struct ApiState {
     pub cluster: Cluster,
     /// Who is connected.
     pub proxies: Registry,
+    /// And to whom.
+    pub fleet: Arc<Fleet>,
     /// Shown as they are.
     pub settings: Arc<Settings>,
 }
@@ -88,7 +90,7 @@ pub(super) struct Health {
     accounts: usize,
     /// Those that can serve now.
     available_accounts: usize,
-    /// Proxies that are connected.
+    /// Proxies that are connected to this controller.
     proxies: usize,
     /// Whether Postgres answers. The proxies keep the history while it does not.
     storing: bool,
@@ -121,63 +123,14 @@ pub(super) async fn health(State(state): State<ApiState>) -> (StatusCode, Json<H
     (StatusCode::OK, Json(health))
 }
 
-/// A connected proxy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Proxy {
-    /// Unique per process start.
-    id: String,
-    /// Of its program.
-    version: String,
-    /// Its namespace.
-    namespace: String,
-    /// Its pod.
-    pod: String,
-    /// `sidecar`, `gateway` or `standalone`.
-    role: String,
-    /// Since when.
-    connected_at: Timestamp,
-    /// Version of the view it was last sent.
-    sent_version: String,
-    /// Version of the view it last confirmed.
-    held_version: String,
-    /// From the last push to its answer, microseconds.
-    lag_us: Option<i64>,
-    /// What it refused, and why.
-    refusals: BTreeMap<String, String>,
-}
-
-impl Proxy {
-    fn of(connected: ConnectedProxy) -> Self {
-        let ConnectedProxy {
-            identity,
-            connected_at,
-            sent_version,
-            held_version,
-            lag,
-            waiting_since: _,
-            refusals,
-        } = connected;
-        Self {
-            id: identity.id,
-            version: identity.version,
-            namespace: identity.namespace,
-            pod: identity.pod,
-            role: identity.role,
-            connected_at,
-            sent_version,
-            held_version,
-            lag_us: lag.and_then(|lag| i64::try_from(lag.as_micros()).ok()),
-            refusals: refusals.into_iter().map(|refused| (refused.key.name, refused.reason)).collect(),
-        }
-    }
-}
-
 /// List the proxies that are connected.
+///
+/// To any of the controllers that share a database; what is connected to others is known after two seconds,
+/// and only while Postgres answers.
 #[utoipa::path(get, path = "/api/proxies", operation_id = "listProxies", tag = "system", responses(
     (status = 200, body = Vec<Proxy>), (status = 401, body = ErrorBody)))]
 pub(super) async fn proxies(State(state): State<ApiState>) -> Json<Vec<Proxy>> {
-    Json(state.proxies.list().into_iter().map(Proxy::of).collect())
+    Json(state.fleet.proxies(&state.store).await)
 }
 
 /// Show the settings in force, without secrets.

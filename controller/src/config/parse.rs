@@ -9,7 +9,8 @@ use penstock_crds::Provider;
 use penstock_proto::secret::Secret;
 use serde_json::Value;
 
-use super::{Config, InvalidConfig, LogFormat};
+use super::{Config, Database, InvalidConfig, LogFormat};
+use crate::store::postgres::Target;
 
 /// Management API and dashboard.
 const DEFAULT_API_LISTEN: &str = "127.0.0.1:8090";
@@ -50,6 +51,9 @@ pub(super) struct Raw {
     /// Your own Postgres instead of a private one in the data folder
     #[arg(long, value_name = "URL", env = "PENSTOCK_DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
+    /// The authority that your Postgres' certificate is of (PEM) [default: what the platform trusts]
+    #[arg(long, value_name = "FILE", env = "PENSTOCK_DATABASE_CA")]
+    database_ca: Option<PathBuf>,
     /// For how many days each request is kept [default: 90]
     #[arg(long, value_name = "DAYS", env = "PENSTOCK_HISTORY_DAYS")]
     history_days: Option<String>,
@@ -111,7 +115,7 @@ impl Raw {
         let log_format =
             check.value("log-format", self.log_format, DEFAULT_LOG_FORMAT, "text or json", format);
         let log = check.value("log", self.log, DEFAULT_LOG, "levels", |text| Some(text.to_owned()));
-        let database_url = check.secret("database-url", self.database_url, "a postgres:// URL", is_postgres);
+        let database = check.database(self.database_url, self.database_ca);
         let data = check.data(self.data);
 
         let settings = || {
@@ -121,7 +125,7 @@ impl Raw {
                 api_listen: api_listen?,
                 grpc_listen: grpc_listen?,
                 tls_names: tls_names?,
-                database_url,
+                database,
                 history_days: history_days?,
                 log_format: log_format?,
                 log: log?,
@@ -181,22 +185,21 @@ impl Check {
         parsed
     }
 
-    /// The same without a default, and without repeating the value; a mistake reads as not given.
-    fn secret(
-        &mut self,
-        flag: &str,
-        given: Option<String>,
-        what: &str,
-        check: impl Fn(&str) -> bool,
-    ) -> Option<Secret> {
-        match given.or_else(|| self.file.get(&key(flag)).cloned()) {
-            Some(text) if check(text.trim()) => Some(Secret::new(text.trim())),
-            Some(_) => {
-                self.problems.push(format!("{}: not {what}", sources(flag)));
-                None
+    /// A URL and an authority that fit; a mistake reads as not given, and its text is not repeated.
+    fn database(&mut self, url: Option<String>, ca: Option<PathBuf>) -> Option<Database> {
+        let url = url.or_else(|| self.file.get("databaseUrl").cloned());
+        let ca = ca.or_else(|| self.file.get("databaseCa").map(PathBuf::from));
+        let Some(url) = url else {
+            if ca.is_some() {
+                self.problems.push(format!("{}: only with --database-url", sources("database-ca")));
             }
-            None => None,
+            return None;
+        };
+        if let Err(problem) = Target::parse(url.trim(), ca.as_deref()) {
+            self.problems.push(format!("{}: {problem}", sources("database-url")));
+            return None;
         }
+        Some(Database { url: Secret::new(url.trim()), ca })
     }
 
     fn data(&mut self, given: Option<PathBuf>) -> Option<PathBuf> {
@@ -209,8 +212,17 @@ impl Check {
 }
 
 /// Every flag that may stand in the file.
-const FLAGS: [&str; 8] =
-    ["data", "api-listen", "grpc-listen", "tls-names", "database-url", "history-days", "log-format", "log"];
+const FLAGS: [&str; 9] = [
+    "data",
+    "api-listen",
+    "grpc-listen",
+    "tls-names",
+    "database-url",
+    "database-ca",
+    "history-days",
+    "log-format",
+    "log",
+];
 
 /// A flag as a key of the file.
 fn key(flag: &str) -> String {
@@ -243,11 +255,6 @@ fn format(text: &str) -> Option<LogFormat> {
         "json" => Some(LogFormat::Json),
         _ => None,
     }
-}
-
-/// A URL, or libpq's `key=value` form.
-fn is_postgres(url: &str) -> bool {
-    crate::store::postgres::parse_url(url).is_ok()
 }
 
 /// `$XDG_DATA_HOME/penstock`, else `~/.local/share/penstock`.

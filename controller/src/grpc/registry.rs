@@ -18,6 +18,8 @@ pub struct Registry(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     proxies: Mutex<Proxies>,
+    /// How many proxies of other controllers hold each account.
+    elsewhere: Mutex<BTreeMap<AccountId, u32>>,
     /// Goes up whenever a proxy comes, goes, or confirms another view.
     changes: watch::Sender<u64>,
 }
@@ -70,8 +72,28 @@ impl Registry {
         self.0.proxies.lock().connected.len()
     }
 
-    /// How many proxies hold each account.
+    /// How many proxies hold each account, here and elsewhere.
     pub fn in_use_by(&self) -> BTreeMap<AccountId, u32> {
+        let mut counts = self.in_use_here();
+        for (account, count) in &*self.0.elsewhere.lock() {
+            *counts.entry(account.clone()).or_default() += count;
+        }
+        counts
+    }
+
+    /// How many proxies of other controllers hold each account.
+    pub fn set_elsewhere(&self, counts: BTreeMap<AccountId, u32>) {
+        let mut held = self.0.elsewhere.lock();
+        let changed = *held != counts;
+        *held = counts;
+        drop(held);
+        if changed {
+            self.changed();
+        }
+    }
+
+    /// How many of the proxies that are connected here hold each account.
+    pub fn in_use_here(&self) -> BTreeMap<AccountId, u32> {
         // Nearly all hold the same few views.
         let mut views: Vec<(Arc<View>, u32)> = Vec::new();
         for view in self.0.proxies.lock().connected.values().filter_map(|entry| entry.holds.as_ref()) {

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
-use super::{Busy, Ingester, Pending};
+use super::{Busy, Ingester, Live, Pending};
 use crate::store::error::StoreError;
 use crate::store::row::RequestRow;
 use crate::store::write::{Priced, Written};
@@ -78,7 +78,9 @@ impl Ingester {
             let _ = done.send(answer);
             drop(room);
         }
-        self.publish(&priced, &result?);
+        let inserted = result?;
+        self.publish(&priced, &inserted);
+        self.announce(inserted).await;
         Ok(())
     }
 
@@ -129,7 +131,7 @@ impl Ingester {
             events.iter().filter(|priced| inserted.contains(&priced.event.id))
         {
             // An error says that the last reader has just left.
-            let _ = self.live.send(Arc::new(RequestRow::of(event, *cost_nano_usd)));
+            let _ = self.live.send(Live::Stored(Arc::new(RequestRow::of(event, *cost_nano_usd))));
         }
     }
 
@@ -137,14 +139,13 @@ impl Ingester {
     async fn wait_for_database(&self, stop: &CancellationToken) {
         let (mut delay, longest) = LOOK;
         loop {
-            self.away.send_replace(Some(delay));
-            self.refuse_queued(delay);
+            self.refuse_batches(delay);
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
                 () = stop.cancelled() => return,
             }
             if self.store.ping().await.is_ok() {
-                self.away.send_replace(None);
+                self.take_batches();
                 info!("the database answers; history is stored again");
                 return;
             }
@@ -154,7 +155,7 @@ impl Ingester {
 
     /// What was queued before the database was found to be away. If the other writer has the queue, it
     /// will find out by itself.
-    fn refuse_queued(&self, retry_after: Duration) {
+    pub(super) fn refuse_queued(&self, retry_after: Duration) {
         let Ok(mut queue) = self.queue.try_lock() else { return };
         while let Ok(pending) = queue.try_recv() {
             let _ = pending.done.send(Err(Busy { retry_after }));

@@ -5,12 +5,6 @@ use tokio_postgres::error::SqlState;
 /// A step of the store that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The address of the database is not one.
-    #[error("the database URL is not valid")]
-    Url {
-        /// What the parser says; names no part of the URL.
-        source: tokio_postgres::Error,
-    },
     /// TLS could not be set up.
     #[error("TLS for the database could not be set up")]
     Tls {
@@ -23,6 +17,19 @@ pub enum StoreError {
         /// Why.
         source: Box<deadpool_postgres::PoolError>,
     },
+    /// Whoever answers is not known to be the database.
+    #[error(
+        "the database's certificate is not accepted: give the file of the authority that issued it with \
+         --database-ca, and name the database in the URL by a name that is in the certificate"
+    )]
+    Untrusted {
+        /// What is wrong with it.
+        source: rustls::Error,
+    },
+    /// A copy of the database answered, which takes no writes: after a failover, until the name leads to
+    /// the new primary.
+    #[error("the database is a standby, which cannot be written to")]
+    Standby,
     /// The tables could not be brought to this version.
     #[error("the database could not be migrated")]
     Migration {
@@ -40,6 +47,21 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// No connection: because of the certificate, or for any other reason.
+    pub(super) fn unconnected(source: deadpool_postgres::PoolError) -> Self {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&source);
+        while let Some(error) = cause {
+            // An I/O error that wraps another one says only what that one's cause is.
+            let io = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+            let tls = io.and_then(|error| error.downcast_ref::<rustls::Error>());
+            if let Some(error @ rustls::Error::InvalidCertificate(_)) = tls {
+                return Self::Untrusted { source: error.clone() };
+            }
+            cause = error.source();
+        }
+        Self::Unreachable { source: Box::new(source) }
+    }
+
     /// For `map_err`: names the step that failed.
     pub(super) fn at(step: &'static str) -> impl FnOnce(tokio_postgres::Error) -> Self {
         move |source| Self::Query { step, source }
@@ -48,8 +70,8 @@ impl StoreError {
     /// Whether trying again later can help.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Url { .. } | Self::Tls { .. } => false,
-            Self::Unreachable { .. } => true,
+            Self::Tls { .. } => false,
+            Self::Unreachable { .. } | Self::Untrusted { .. } | Self::Standby => true,
             Self::Query { source, .. } => will_pass(source),
             Self::Migration { source } => match source.kind() {
                 refinery::error::Kind::Connection(_, cause) => cause.downcast_ref().is_some_and(will_pass),
@@ -61,7 +83,11 @@ impl StoreError {
     /// Whether the database refused a value: it would refuse it for ever.
     pub fn is_bad_data(&self) -> bool {
         match self {
-            Self::Url { .. } | Self::Tls { .. } | Self::Unreachable { .. } | Self::Migration { .. } => false,
+            Self::Tls { .. }
+            | Self::Unreachable { .. }
+            | Self::Untrusted { .. }
+            | Self::Standby
+            | Self::Migration { .. } => false,
             Self::Query { source, .. } => {
                 // A value out of range or malformed; a value too large for an index.
                 source.code().is_some_and(|code| ["22", "54"].contains(&class(code)))
@@ -72,7 +98,11 @@ impl StoreError {
     /// Whether the question took longer than it may.
     pub fn is_timeout(&self) -> bool {
         match self {
-            Self::Url { .. } | Self::Tls { .. } | Self::Unreachable { .. } | Self::Migration { .. } => false,
+            Self::Tls { .. }
+            | Self::Unreachable { .. }
+            | Self::Untrusted { .. }
+            | Self::Standby
+            | Self::Migration { .. } => false,
             Self::Query { source, .. } => source.code() == Some(&SqlState::QUERY_CANCELED),
         }
     }
@@ -80,9 +110,10 @@ impl StoreError {
     /// Stable label for metrics.
     pub fn as_label(&self) -> &'static str {
         match self {
-            Self::Url { .. } => "url",
             Self::Tls { .. } => "tls",
             Self::Unreachable { .. } => "unreachable",
+            Self::Untrusted { .. } => "untrusted",
+            Self::Standby => "standby",
             Self::Migration { .. } => "migration",
             Self::Query { .. } => "query",
         }
@@ -93,8 +124,11 @@ fn will_pass(error: &tokio_postgres::Error) -> bool {
     match error.code() {
         // Nothing from the server: the connection broke.
         None => true,
-        // Connection, rollback, resources, locks, shutdown, system, internal.
-        Some(code) => ["08", "40", "53", "55", "57", "58", "XX"].contains(&class(code)),
+        // Connection, rollback, resources, locks, shutdown, system, internal; and a standby's refusal.
+        Some(code) => {
+            *code == SqlState::READ_ONLY_SQL_TRANSACTION
+                || ["08", "40", "53", "55", "57", "58", "XX"].contains(&class(code))
+        }
     }
 }
 

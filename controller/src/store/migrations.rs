@@ -18,7 +18,9 @@ pub(super) async fn run(client: Client) -> Result<(), StoreError> {
     // A large table may take its time, and so may another controller before us.
     client.batch_execute("SET statement_timeout = 0").await.map_err(StoreError::at(step))?;
     client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await.map_err(StoreError::at(step))?;
-    let runner = scripts::migrations::runner();
+    // While an upgrade is rolled out, or rolled back, controllers of the version before meet tables that are
+    // ahead of them: steps only add, or change what no statement names.
+    let runner = scripts::migrations::runner().set_abort_missing(false);
     let applied = runner.run_async(&mut *client).await;
     applied.map(|_| ()).map_err(|source| StoreError::Migration { source: Box::new(source) })
 }

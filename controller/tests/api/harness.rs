@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use penstock_controller::api::{self, Access, ApiState, Settings};
 use penstock_controller::cluster::Cluster;
 use penstock_controller::cluster::directory::{self, Directory};
+use penstock_controller::fleet::Fleet;
 use penstock_controller::grpc::Registry;
 use penstock_controller::ingest::{self, Ingest};
 use penstock_controller::metrics::ReconcileMetrics;
@@ -84,6 +85,7 @@ impl Api {
             ingest: ingest.clone(),
             reconciler: reconciler.clone(),
             cluster,
+            fleet: Arc::new(Fleet::new(proxies.clone(), false)),
             proxies,
             settings,
         };

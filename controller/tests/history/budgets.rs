@@ -9,6 +9,7 @@ use penstock_controller::grpc::Registry;
 use penstock_controller::metrics::ReconcileMetrics;
 use penstock_controller::reconcile::{self, Reconciler};
 use penstock_controller::store::Store;
+use penstock_controller::store::postgres::Target;
 use penstock_controller_core::budget::Spent;
 use penstock_controller_core::world::{Objects, SecretObject};
 use penstock_crds::account::status::State;
@@ -125,7 +126,8 @@ async fn an_account_that_spends_its_budget_is_set_aside_and_stays_so_over_a_rest
 
 #[tokio::test]
 async fn while_the_database_is_away_budgets_stand_as_they_were() {
-    let nowhere = Store::new(&"host=/nowhere user=nobody".parse().expect("an address")).expect("a pool");
+    let nowhere = Target::parse("host=/nowhere user=nobody", None).expect("an address");
+    let nowhere = Store::new(nowhere).expect("a pool");
     let mut spent = Arc::unwrap_or_clone(objects("2"));
     let account = spent.accounts.get_mut(&id("llm/a")).expect("the account");
     let limited_until: Timestamp = at("2026-12-01T00:00:00Z");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use futures_util::FutureExt;
-use penstock_controller::ingest::{self, Pricer};
+use penstock_controller::ingest::{self, Live, Pricer};
 use penstock_controller::store::Store;
 use penstock_proto::event::Event;
 use tokio_util::sync::CancellationToken;
@@ -26,7 +26,7 @@ async fn an_acknowledged_batch_is_stored_priced_and_shown_live() {
         ingest.submit(vec![sent.clone()]).await.expect("stored");
         let row = database.store.request(sent.id).await.expect("an answer").expect("a row");
         assert_eq!(row.cost_usd, Some(160e-9));
-        assert_eq!(*live.recv().await.expect("a row"), row);
+        assert_eq!(live.recv().await.expect("a row"), Live::Stored(Arc::new(row)));
         ingest.submit(vec![sent]).await.expect("there already");
         assert!(live.try_recv().is_err(), "a duplicate is not new");
         assert_eq!(ingest.counters().duplicates.load(Ordering::Relaxed), 1);

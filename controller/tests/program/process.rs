@@ -82,14 +82,19 @@ impl Process {
 
     /// The body of an answer to the administrator. One request, one connection.
     pub(crate) async fn get_text(&self, path: &str) -> String {
+        let mut answer = String::new();
+        self.open(path).await.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(" 200 "), "{answer}");
+        body.to_owned()
+    }
+
+    /// Asks as the administrator; the answer, head and all, is still to be read.
+    pub(crate) async fn open(&self, path: &str) -> TcpStream {
         let mut stream = TcpStream::connect(&self.api).await.unwrap();
         let (api, token) = (&self.api, &self.admin_token);
         let request = format!("GET {path} HTTP/1.0\r\nhost: {api}\r\nauthorization: Bearer {token}\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        assert!(head.contains(" 200 "), "{answer}");
-        body.to_owned()
+        stream
     }
 }

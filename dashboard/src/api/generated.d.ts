@@ -253,7 +253,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List the proxies that are connected. */
+        /**
+         * List the proxies that are connected.
+         * @description To any of the controllers that share a database; what is connected to others is known after two seconds,
+         *     and only while Postgres answers.
+         */
         get: operations["listProxies"];
         put?: never;
         post?: never;
@@ -289,7 +293,8 @@ export interface paths {
         };
         /**
          * Follow requests as they end (server-sent events).
-         * @description Begins with `event: connected`; then each `data:` line is a message.
+         * @description Begins with `event: connected`; then each `data:` line is a message. Shows what all controllers on the
+         *     same database store.
          */
         get: operations["followRequests"];
         put?: never;
@@ -706,7 +711,7 @@ export interface components {
             availableAccounts: number;
             /** @description Events waiting to be stored. */
             ingestDepth: number;
-            /** @description Proxies that are connected. */
+            /** @description Proxies that are connected to this controller. */
             proxies: number;
             /** @description `ok`, or `degraded` while the history cannot be stored. */
             status: string;
@@ -992,6 +997,8 @@ export interface components {
              * @description Since when.
              */
             connectedAt: string;
+            /** @description The controller it is connected to: the name of that one's host, which is its pod's in a cluster. */
+            controller?: string;
             /** @description Version of the view it last confirmed. */
             heldVersion: string;
             /** @description Unique per process start. */
