@@ -116,7 +116,7 @@ async fn accounts_are_counted_over_the_proxies_of_all_controllers() {
         let count = || a.registry.in_use_by().into_iter().map(|(id, n)| (id.as_str().to_owned(), n)).next();
         changes.wait_for(|_| count() == Some(("llm/a".to_owned(), 3))).await.expect("it lives");
         let others = database.store.others(a.fleet.id()).await.expect("an answer");
-        assert_eq!(others, [other.clone()]);
+        assert_eq!(others, std::slice::from_ref(&other));
         database.store.disappear(other.id).await.expect("gone");
         changes.wait_for(|_| count().is_none()).await.expect("it lives");
         stop.cancel();
