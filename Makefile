@@ -60,6 +60,7 @@ kubernetes: ## Build the parts of the test cluster into a cache outside the chec
 
 .PHONY: e2e
 e2e: kubernetes ## Install and drive Penstock in a real Kubernetes of the tests' own (as root), or in PENSTOCK_E2E_KUBECONFIG
+	cargo build --locked $(PROGRAMS)
 	cargo test --locked -p penstock-e2e --no-fail-fast
 
 .PHONY: cluster
