@@ -11,23 +11,21 @@
 //!
 //! Never decides what a proxy should know (that is the plan) and never stores (that is `ingest`).
 
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::Stream;
 use penstock_proto::wire;
 use rustls::ServerConfig;
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
 use wire::control_server::{Control, ControlServer};
 
 use crate::ingest::Ingest;
+use crate::listener::handshakes;
 use crate::metrics::GrpcMetrics;
 use crate::reconcile::Reconciler;
 
@@ -41,10 +39,6 @@ pub use identity::Identity;
 pub use registry::Registry;
 use views::Views;
 
-/// A peer that does not finish its TLS handshake in this time is let go.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Handshakes at the same time: a fleet that reconnects all at once queues in the kernel.
-const HANDSHAKES: usize = 256;
 /// A proxy that answers neither a ping nor anything else is gone after the sum of both.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
@@ -96,38 +90,6 @@ impl Grpc {
             .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
             .await
     }
-}
-
-/// Connections whose handshake succeeded, whichever is first. Those that fail are the peer's to explain.
-fn handshakes(
-    listener: TcpListener,
-    tls: Arc<ServerConfig>,
-) -> impl Stream<Item = io::Result<TlsStream<TcpStream>>> {
-    let accepted = stream::unfold(listener, |listener| async {
-        let accepted = listener.accept().await.map(|(stream, _)| stream);
-        if accepted.is_err() {
-            // Out of file descriptors, most likely: some will be free in a moment.
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        Some((accepted, listener))
-    });
-    let acceptor = TlsAcceptor::from(tls);
-    accepted
-        .map(move |accepted| {
-            let acceptor = acceptor.clone();
-            async move {
-                let stream = accepted.ok()?;
-                stream.set_nodelay(true).ok()?;
-                let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream));
-                handshake
-                    .await
-                    .ok()?
-                    .inspect_err(|error| tracing::debug!(%error, "a TLS handshake failed"))
-                    .ok()
-            }
-        })
-        .buffer_unordered(HANDSHAKES)
-        .filter_map(|stream| std::future::ready(stream.map(Ok)))
 }
 
 #[tonic::async_trait]

@@ -15,6 +15,8 @@
 //! | [`budget`] | what accounts have spent, as the history says |
 //! | [`history`] | the life of the history: migrated, written, kept for some days |
 //! | [`api`] | the management API and the dashboard |
+//! | [`admission`] | the webhook that puts sidecars into pods |
+//! | [`listener`] | TLS connections, for the listeners |
 //! | [`certificates`] | the controller's own authority, and its server certificate |
 //! | [`tokens`] | tokens that are made once and kept in the data folder |
 //! | [`leader`] | who may write as a single writer |
@@ -22,6 +24,7 @@
 //! | [`metrics`] | every metric, by name |
 //! | [`telemetry`] | logs |
 
+pub mod admission;
 pub mod api;
 pub mod app;
 pub mod apply;
@@ -34,6 +37,7 @@ pub mod grpc;
 pub mod history;
 pub mod ingest;
 pub mod leader;
+pub mod listener;
 pub mod metrics;
 pub mod reconcile;
 pub mod shutdown;

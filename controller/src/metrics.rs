@@ -13,6 +13,7 @@ use penstock_controller_core::Plan;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
@@ -27,6 +28,8 @@ pub struct Metrics {
     pub grpc: GrpcMetrics,
     /// Those of the reconcile loop.
     pub reconcile: ReconcileMetrics,
+    /// Those of the webhook.
+    pub admission: AdmissionMetrics,
 }
 
 /// What happens between the controller and proxies.
@@ -46,6 +49,12 @@ pub struct ReconcileMetrics {
     seconds: Seconds,
     resources: Gauge,
     accounts: Gauge,
+}
+
+/// What the webhook answers.
+#[derive(Debug, Clone, Default)]
+pub struct AdmissionMetrics {
+    reviews: Family<[(&'static str, &'static str); 1], Counter>,
 }
 
 /// From a push to its answer: 1 ms to 16 s.
@@ -73,6 +82,7 @@ impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("penstock_controller");
         let (grpc, reconcile) = (GrpcMetrics::default(), ReconcileMetrics::default());
+        let admission = AdmissionMetrics::default();
         let GrpcMetrics { pushes, nacks, lag, refused, observations, unreadable } = grpc.clone();
         registry.register("pushes", "Pushes sent to proxies", pushes);
         registry.register("nacks", "Resources that proxies refused", nacks);
@@ -85,7 +95,8 @@ impl Metrics {
         registry.register_with_unit("reconcile", "Time of one decision", Unit::Seconds, seconds.0);
         registry.register("resources", "Resources that proxies may be told", resources);
         registry.register("accounts", "Accounts there are", accounts);
-        Self { registry, grpc, reconcile }
+        registry.register("reviews", "Pods that the webhook was asked about", admission.reviews.clone());
+        Self { registry, grpc, reconcile, admission }
     }
 
     /// Adds what others count themselves, read whenever it is asked for.
@@ -145,6 +156,12 @@ impl ReconcileMetrics {
         self.seconds.0.observe(time.as_secs_f64());
         self.resources.set(i64::try_from(plan.resources.len()).unwrap_or(i64::MAX));
         self.accounts.set(i64::try_from(plan.accounts.len()).unwrap_or(i64::MAX));
+    }
+}
+
+impl AdmissionMetrics {
+    pub(crate) fn reviewed(&self, outcome: &'static str) {
+        self.reviews.get_or_create(&[("outcome", outcome)]).inc();
     }
 }
 

@@ -6,6 +6,7 @@
 //! | [`accounts`] | `penstock accounts …`: list, add, pause, resume, remove, describe |
 //! | [`keys`] | `penstock keys …`: client keys for callers from other machines |
 //! | [`requests`] | `penstock requests [--follow]`: the history, and live |
+//! | [`inject`] | `penstock inject`: manifests get their sidecars without a webhook |
 //! | [`stats`] | `penstock stats`: totals, models, accounts |
 //! | [`uninstall`] | what the chart runs when its release has gone |
 //! | [`client`] | the management API over HTTP |
@@ -14,6 +15,7 @@
 
 mod accounts;
 mod client;
+mod inject;
 mod keys;
 mod output;
 mod requests;
@@ -55,6 +57,8 @@ enum Command {
     /// Remove what the controller made besides the Helm release; the chart runs this when the release has gone
     #[command(hide = true)]
     UninstallLeftovers(uninstall::UninstallArgs),
+    /// Put sidecars into the pods of manifests, as the webhook would
+    Inject(inject::InjectArgs),
     /// Print a completion script for your shell
     ///
     /// For example: penstock completion bash > ~/.local/share/bash-completion/completions/penstock
@@ -84,6 +88,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Requests(args) => requests::run(args).await,
         Command::Stats(args) => stats::run(args).await,
         Command::UninstallLeftovers(args) => uninstall::run(args).await,
+        Command::Inject(args) => inject::run(&args),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "penstock", &mut std::io::stdout());
             Ok(())

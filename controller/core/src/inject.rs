@@ -16,6 +16,8 @@
 //! | `environment` | what the other containers are told |
 //! | `write` | puts it in, and takes an older sidecar out |
 
+use std::net::IpAddr;
+
 use serde_json::Value;
 
 pub mod manifest;
@@ -53,6 +55,8 @@ pub struct Settings {
     pub own_namespace: Option<String>,
     /// Whether the cluster runs sidecars among the init containers (Kubernetes 1.29 and later).
     pub native: bool,
+    /// Address for probes and metrics: where the kubelet can reach it, so every one of the pod.
+    pub admin_address: IpAddr,
     /// What a sidecar gets that says nothing else.
     pub resources: Resources,
 }
@@ -118,6 +122,13 @@ pub fn inject(pod: &Value, place: Place<'_>, settings: &Settings) -> Outcome {
 /// The same for a pod that may hold a sidecar of another version: that one is replaced.
 pub fn inject_again(pod: &Value, place: Place<'_>, settings: &Settings) -> Outcome {
     inject(&write::without_sidecar(pod), place, settings)
+}
+
+/// Whether a cluster of this version runs sidecars among the init containers. Some say `29+`.
+pub fn has_native_sidecars(major: &str, minor: &str) -> bool {
+    let number = |text: &str| text.trim_end_matches(|c: char| !c.is_ascii_digit()).parse::<u32>().ok();
+    // What cannot be read is newer than what we know.
+    number(major).zip(number(minor)).is_none_or(|version| version >= (1, 29))
 }
 
 fn is_wanted(pod: &Pod, place: Place<'_>, settings: &Settings) -> Result<Option<Skip>, String> {

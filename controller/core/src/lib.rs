@@ -12,11 +12,13 @@
 //! | [`conditions`] | when a condition changes, and its time with it |
 //! | [`inject`] | what becomes of a pod when a sidecar is put into it |
 //! | [`budget`] | the periods of budgets, and whether one is spent |
+//! | [`document`] | nothing: a file of manifests, cut into its documents |
 //! | [`price`] | what a request cost |
 //! | [`retention`] | which partitions of the history to create ahead and which to drop |
 
 pub mod budget;
 pub mod conditions;
+pub mod document;
 pub mod inject;
 pub mod observe;
 pub mod price;

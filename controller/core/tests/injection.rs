@@ -1,6 +1,7 @@
 //! Laws of the injection, for pods as they come.
 
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 
 use penstock_controller_core::inject::{Outcome, Place, Resources, Settings, Skip, inject, inject_again};
 use proptest::prelude::*;
@@ -16,6 +17,7 @@ fn settings() -> impl Strategy<Value = Settings> {
         name: "penstock".into(),
         own_namespace: None,
         native,
+        admin_address: Ipv4Addr::UNSPECIFIED.into(),
         resources: Resources::default(),
     })
 }

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use futures_util::TryStreamExt;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Resource};
@@ -53,17 +53,21 @@ where
     bail!("{kind} {name} was not as expected within {patience:?}; last seen:\n{seen}{failure}")
 }
 
-/// Looks again and again until `look` succeeds. The error is that of the last look; `what` names the state.
+/// Looks again and again until `look` succeeds. The error is that of the last look that ended; `what` names the state.
 pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T>) -> Result<T> {
     let ends = Instant::now() + PATIENCE;
+    let mut last = None;
     loop {
         match timeout_at(ends, look()).await {
             Ok(Ok(found)) => return Ok(found),
-            Ok(Err(error)) if Instant::now() >= ends => {
+            Ok(Err(error)) => {
+                last = Some(error);
+                sleep(BETWEEN_LOOKS).await;
+            }
+            Err(_) => {
+                let error = last.unwrap_or_else(|| anyhow!("the first look at it never ended"));
                 return Err(error.context(format!("{what} did not come true within {PATIENCE:?}")));
             }
-            Ok(Err(_)) => sleep(BETWEEN_LOOKS).await,
-            Err(_) => bail!("{what} did not come true within {PATIENCE:?}: the last look at it never ended"),
         }
     }
 }

@@ -4,7 +4,6 @@
 //!
 //! | module | what it owns |
 //! |---|---|
-//! | `document` | a file cut into its documents |
 //! | `node` | a document in which every value knows its line |
 //! | `read` | a file as objects, or everything that is wrong with it |
 //! | `state` | every file as last seen, and what was last good in it |
@@ -14,7 +13,6 @@
 //! | `environment` | accounts for the API keys of the environment |
 //! | `watch` | noticing edits |
 
-mod document;
 mod edit;
 mod environment;
 mod files;

@@ -3,7 +3,8 @@
 
 use serde_json::Value;
 
-use super::{Outcome, Place, Settings, Skip, inject_again};
+use super::read::Pod;
+use super::{Outcome, Place, Settings, Skip, inject_again, names, write};
 
 /// A manifest, and what became of each pod in it.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,31 +48,43 @@ const KINDS: [(&str, &str, &str); 9] = [
     ("batch/v1", "CronJob", "/spec/jobTemplate/spec/template"),
 ];
 
-/// Puts sidecars into the pods of a manifest, and replaces those that are there. `namespace` is that of
-/// objects that do not say one.
-pub fn rewrite(manifest: Value, namespace: Option<&str>, settings: &Settings) -> Rewritten {
+/// What a manifest does not say itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Said<'a> {
+    /// The namespace of objects without one.
+    pub namespace: Option<&'a str>,
+    /// The pool that all its pods are to use; written on them.
+    pub pool: Option<&'a str>,
+}
+
+/// Puts sidecars into the pods of a manifest, and replaces those that are there.
+pub fn rewrite(manifest: Value, said: Said<'_>, settings: &Settings) -> Rewritten {
     let mut rewritten = Rewritten { manifest, found: Vec::new() };
-    visit(&mut rewritten.manifest, namespace, settings, &mut rewritten.found);
+    visit(&mut rewritten.manifest, said, settings, &mut rewritten.found);
     rewritten
 }
 
-fn visit(object: &mut Value, namespace: Option<&str>, settings: &Settings, found: &mut Vec<Found>) {
+fn visit(object: &mut Value, said: Said<'_>, settings: &Settings, found: &mut Vec<Found>) {
     let (version, kind) = (text(object, "/apiVersion"), text(object, "/kind"));
     // `List`, and what some tools write of one kind: `DeploymentList`.
     if let (true, Some(items)) =
         (kind.ends_with("List"), object.pointer_mut("/items").and_then(Value::as_array_mut))
     {
-        return items.iter_mut().for_each(|item| visit(item, namespace, settings, found));
+        return items.iter_mut().for_each(|item| visit(item, said, settings, found));
     }
     let Some((_, _, at)) = KINDS.iter().find(|(v, k, _)| *v == version && *k == kind) else { return };
     let own = text(object, "/metadata/namespace");
-    let namespace = if own.is_empty() { namespace } else { Some(own.as_str()) };
+    let namespace = if own.is_empty() { said.namespace } else { Some(own.as_str()) };
     let workload = format!("{}/{}", kind.to_lowercase(), name(object));
     // An object without a template is the API server's to refuse.
     let Some(pod) = object.pointer_mut(at) else { return };
     // Somebody said so by the command.
     let place = Place { namespace, asked: true };
-    let became = match inject_again(pod, place, settings) {
+    let mut wanted = pod.clone();
+    if let (Some(pool), Ok(_)) = (said.pool, Pod::read(pod)) {
+        write::annotate(&mut wanted, names::POOL, pool);
+    }
+    let became = match inject_again(&wanted, place, settings) {
         Outcome::Injected { pod: injected, warnings } => {
             *pod = injected;
             Became::Injected(warnings)

@@ -1,5 +1,7 @@
 //! The container that is added, and its volumes, as the manifest they are.
 
+use std::net::SocketAddr;
+
 use serde_json::{Value, json};
 
 use super::options::Options;
@@ -14,7 +16,7 @@ const TOKEN_SECONDS: i64 = 3600;
 const AUDIENCE: &str = "penstock";
 /// The proxy's spool holds 256 MiB at most. A pod whose volume holds more than its limit is evicted, so there
 /// is room for the segment that is being written.
-const SPOOL_LIMIT: &str = "320Mi";
+const SPOOL_LIMIT: &str = "300Mi";
 /// Seconds that a start may take: a day. Until the controller is reachable there is nothing to serve, and
 /// restarting would only make the next attempt later.
 const STARTUP_PATIENCE: i64 = 86_400;
@@ -82,7 +84,7 @@ fn variables(options: &Options, ports: Ports, settings: &Settings) -> Vec<Value>
     let mut variables = vec![
         text("PENSTOCK_ROLE", "sidecar"),
         text("PENSTOCK_LISTEN", &workload_address(ports.workload)),
-        text("PENSTOCK_ADMIN_LISTEN", &format!("0.0.0.0:{}", ports.admin)),
+        text("PENSTOCK_ADMIN_LISTEN", &SocketAddr::new(settings.admin_address, ports.admin).to_string()),
         text("PENSTOCK_CONTROLLER", &settings.controller),
         text("PENSTOCK_CONTROLLER_CA", &format!("{CA_FOLDER}/ca.crt")),
         text("PENSTOCK_TOKEN_FILE", &format!("{TOKEN_FOLDER}/token")),

@@ -10,6 +10,7 @@ fn settings() -> Settings {
         name: "penstock".into(),
         own_namespace: Some("penstock-system".into()),
         native: true,
+        admin_address: "0.0.0.0".parse().unwrap(),
         resources: Resources::default(),
     }
 }
@@ -152,6 +153,20 @@ fn before_1_29_the_sidecar_is_the_first_container_and_pods_that_end_are_refused(
         "{message}"
     );
     injected(&job, &settings());
+}
+
+#[test]
+fn sidecars_are_native_from_1_29_on() {
+    for (major, minor, native) in [
+        ("1", "28", false),
+        ("1", "28+", false),
+        ("1", "29", true),
+        ("1", "29+", true),
+        ("2", "0", true),
+        ("", "", true),
+    ] {
+        assert_eq!(has_native_sidecars(major, minor), native, "{major}.{minor}");
+    }
 }
 
 #[test]
@@ -337,7 +352,8 @@ fn workloads_are_found_in_every_kind_that_has_pods() {
         workload("v1", "Service", json!({ "ports": [] })),
         workload("example.dev/v1", "Deployment", json!({ "template": template(json!({})) })),
     ] });
-    let rewritten = manifest::rewrite(list.clone(), None, &settings());
+    let said = manifest::Said { namespace: Some("team"), pool: Some("batch") };
+    let rewritten = manifest::rewrite(list.clone(), said, &settings());
     let found: Vec<_> =
         rewritten.found.iter().map(|found| (found.workload.as_str(), &found.became)).collect();
     assert_eq!(found.len(), 4);
@@ -347,4 +363,6 @@ fn workloads_are_found_in_every_kind_that_has_pods() {
     assert!(matches!(found[3].1, manifest::Became::Refused(_)));
     let changed: Vec<_> = (0..6).filter(|at| rewritten.manifest["items"][at] != list["items"][at]).collect();
     assert_eq!(changed, [0, 2]);
+    let annotations = &rewritten.manifest["items"][0]["spec"]["template"]["metadata"]["annotations"];
+    assert_eq!(annotations[names::POOL], "batch");
 }

@@ -30,13 +30,19 @@ pub(super) fn with_sidecar(
     let list = if settings.native { "initContainers" } else { "containers" };
     list_at(&mut pod["spec"], list).insert(0, container.clone());
     list_at(&mut pod["spec"], "volumes").extend(sidecar::volumes(settings));
-    map_at(&mut pod, "metadata");
-    let annotations = map_at(&mut pod["metadata"], "annotations");
-    annotations.insert(names::INJECTED.to_owned(), json!(settings.version));
-    if let (false, Some(first)) = (settings.native, read.spec.containers.first()) {
-        annotations.entry(DEFAULT_CONTAINER).or_insert_with(|| json!(first.name));
+    annotate(&mut pod, names::INJECTED, &settings.version);
+    if let (false, Some(first)) = (settings.native, read.spec.containers.first())
+        && read.annotation(DEFAULT_CONTAINER).is_none()
+    {
+        annotate(&mut pod, DEFAULT_CONTAINER, &first.name);
     }
     pod
+}
+
+/// Puts an annotation on a pod that [`Pod::read`] could read.
+pub(super) fn annotate(pod: &mut Value, name: &str, value: &str) {
+    map_at(pod, "metadata");
+    map_at(&mut pod["metadata"], "annotations").insert(name.to_owned(), json!(value));
 }
 
 /// The pod as it was before a sidecar was put in, as far as that can be told.

@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use penstock_controller_core::document::{Document, join, split};
 use penstock_controller_core::validate::{self, Kind, Manifest};
 use penstock_controller_core::world::DEFAULT_NAMESPACE;
 use penstock_crds::{API_VERSION, ProviderAccount};
 use penstock_proto::ids::ObjectId;
 use serde_json::{Map, Value, json};
 
-use super::document::{join, split};
 use super::files;
 use super::node::Node;
 use super::read::{Key, Of, Read};
@@ -50,7 +50,7 @@ impl State {
         let (name, text, object) = self.editable(key)?;
         let mut documents = split(&text);
         documents.remove(object.document);
-        if documents.iter().all(super::document::Document::is_blank) {
+        if documents.iter().all(Document::is_blank) {
             return self.remove_file(&name);
         }
         self.put(&name, &join(&documents), self.has_secret(&name))

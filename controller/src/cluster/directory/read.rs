@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use penstock_controller_core::document::{Document, split};
 use penstock_controller_core::validate::{self, Kind, Manifest, Violation, rules};
 use penstock_controller_core::world::{DEFAULT_NAMESPACE, SecretObject};
 use penstock_proto::ids::ObjectId;
 use penstock_proto::secret::Secret;
 use serde_json::Value;
 
-use super::document::{Document, split};
 use super::node::Node;
 use crate::cluster::Problem;
 

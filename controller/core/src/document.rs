@@ -1,17 +1,17 @@
-//! A file cut into its documents, so that each can be read, replaced and removed without touching the others.
+//! A file of manifests cut into its documents, so that each can be read, replaced and removed without touching the others.
 //! A document marker can only stand at the beginning of a line, so that cutting there is exact.
 
 /// One document of a file, with its marker line if it has one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Document {
+pub struct Document {
     /// Counted from 1: where it begins in the file.
-    pub(super) first_line: usize,
+    pub first_line: usize,
     /// Its text as it stands, line breaks included.
-    pub(super) text: String,
+    pub text: String,
 }
 
 /// Cuts a file. All texts together are the file.
-pub(super) fn split(file: &str) -> Vec<Document> {
+pub fn split(file: &str) -> Vec<Document> {
     let mut documents: Vec<Document> = Vec::new();
     let mut ended = true;
     for (at, line) in file.split_inclusive('\n').enumerate() {
@@ -27,13 +27,13 @@ pub(super) fn split(file: &str) -> Vec<Document> {
 }
 
 /// Puts a file together again.
-pub(super) fn join(documents: &[Document]) -> String {
+pub fn join(documents: &[Document]) -> String {
     documents.iter().map(|document| document.text.as_str()).collect()
 }
 
 impl Document {
     /// Whether there is nothing in it but comments.
-    pub(super) fn is_blank(&self) -> bool {
+    pub fn is_blank(&self) -> bool {
         self.text.lines().all(|line| {
             let line = if is_marker(line, "---") || is_marker(line, "...") { &line[3..] } else { line };
             let line = line.trim();
@@ -41,14 +41,24 @@ impl Document {
         })
     }
 
+    /// Counted from 1: where its content begins in the file, after its marker and the comments at its top.
+    pub fn content_line(&self) -> usize {
+        let is_content = |line: &str| {
+            let line = if is_marker(line, "---") { &line[3..] } else { line };
+            !matches!(line.trim().bytes().next(), None | Some(b'#'))
+        };
+        self.first_line + self.text.lines().position(is_content).unwrap_or(0)
+    }
+
     /// The text, with as many empty lines before it as there are lines before it in the file: what is said of a
     /// line then holds for the file.
-    pub(super) fn in_place(&self) -> String {
+    pub fn in_place(&self) -> String {
         "\n".repeat(self.first_line - 1) + &self.text
     }
 
     /// The same document with other content. Its marker and the comments at its top stay.
-    pub(super) fn with_content(&self, content: &str) -> Self {
+    #[must_use]
+    pub fn with_content(&self, content: &str) -> Self {
         let mut text = String::new();
         for line in self.text.split_inclusive('\n') {
             let kept = if is_marker(line, "---") { line[3..].trim() } else { line.trim() };
@@ -86,6 +96,8 @@ mod tests {
         assert_eq!(join(&documents), file);
         let lines: Vec<_> = documents.iter().map(|document| document.first_line).collect();
         assert_eq!(lines, [1, 3, 7, 10]);
+        let content: Vec<_> = documents.iter().map(Document::content_line).collect();
+        assert_eq!(content, [2, 4, 8, 10]);
         let blank: Vec<_> = documents.iter().map(Document::is_blank).collect();
         assert_eq!(blank, [false, false, false, true]);
         assert!(split("").is_empty());
