@@ -11,6 +11,7 @@
 //! | [`parts`] | the programs and images, built once into a cache |
 //! | [`pki`] | the certificates and kubeconfigs of a cluster |
 //! | [`process`] | programs that never outlive the test |
+//! | [`product`] | Penstock's images, made of this build's programs, its chart, and a volume for its Postgres |
 //! | [`scratch`] | directories that never outlive the test |
 //!
 //! docs/testing.md says how it works and how to look into it. Nothing in here is used by a product's program.
@@ -21,6 +22,7 @@ pub mod namespace;
 pub mod parts;
 pub mod pki;
 pub mod process;
+pub mod product;
 pub mod report;
 pub mod scratch;
 pub mod tools;

@@ -100,7 +100,7 @@ something fail: a rule that is not needed does not belong here.
 - apiGroups: [admissionregistration.k8s.io]
   resources: [mutatingwebhookconfigurations]
   resourceNames: [{{ include "penstock.name" . }}]
-  verbs: [get, list, watch, patch]
+  verbs: [get, patch]
 {{- end }}
 {{- end }}
 

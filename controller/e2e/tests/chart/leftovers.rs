@@ -5,18 +5,13 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use penstock_e2e::api_server::{ApiServer, Token};
+use penstock_e2e::product;
 use penstock_e2e::scratch::Scratch;
 use serde_json::{Value, json};
 
 use super::{NAMESPACE, chart, helm};
 
 const HOOK: &str = "penstock-uninstall";
-
-/// The command line of this build.
-fn penstock() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    test.parent().unwrap().parent().unwrap().join("penstock")
-}
 
 fn apply(server: &ApiServer, scratch: &Scratch, object: &Value) {
     let file = scratch.write("object.json", &object.to_string()).unwrap();
@@ -80,7 +75,7 @@ async fn what_the_controller_made_goes_when_its_last_pod_has_gone() {
     apply(server, scratch, &pod);
 
     let kubeconfig = rights_of_the_hook(server, scratch).await;
-    let mut hook = Command::new(penstock());
+    let mut hook = Command::new(product::programs().unwrap().join("penstock"));
     hook.args(["uninstall-leftovers", "--name=penstock", "--namespace", NAMESPACE]);
     let mut hook = hook.env("KUBECONFIG", kubeconfig).stdout(Stdio::piped()).spawn().unwrap();
     let mut said = BufReader::new(hook.stdout.take().unwrap()).lines();

@@ -20,18 +20,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use penstock_e2e::parts;
+use penstock_e2e::product::{NAMESPACE, chart};
 use serde_json::Value;
-
-/// The namespace that the tests install into.
-const NAMESPACE: &str = "penstock-system";
 
 /// A file of the checkout.
 fn checkout(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
-}
-
-fn chart() -> PathBuf {
-    checkout("charts/penstock")
 }
 
 /// The values files of the chart's tests, by name.
