@@ -9,7 +9,7 @@ use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use jiff::Timestamp;
 use penstock_llm::estimate;
-use penstock_llm::usage::Reading;
+use penstock_llm::usage::{CodexLimits, Reading};
 use penstock_proto::dialect::Dialect;
 use penstock_proto::event::Caller;
 use penstock_proto::usage::{Usage, UsageSource};
@@ -17,6 +17,7 @@ use penstock_proxy_core::attempt::{Attempts, Request, Step};
 use penstock_proxy_core::authenticate::Identity;
 use penstock_proxy_core::classify::{Heard, Verdict, classify};
 use penstock_proxy_core::event::{Gathered, Sent, assemble};
+use penstock_proxy_core::limits::learn_codex_event;
 use penstock_proxy_core::live::Ticket;
 use penstock_proxy_core::pool::Candidate;
 use penstock_proxy_core::route::{Operation, Route};
@@ -151,6 +152,17 @@ impl Completion {
     pub(crate) fn served_by(&self) -> Option<(&Candidate, usize)> {
         let made = self.attempts.as_ref().map_or(0, |attempts| attempts.made().len());
         self.trying.as_ref().map(|trying| (&*trying.candidate, made))
+    }
+
+    /// The account told of its windows in the middle of its answer.
+    pub(crate) fn limits_told(&mut self, limits: &CodexLimits) {
+        let Some(Trying { ticket, .. }) = &self.trying else { return };
+        let now = Timestamp::now();
+        let windows = learn_codex_event(limits, now);
+        let learned = self.state.live().learn_windows(&ticket.account, &windows, now);
+        if let Some(observation) = learned {
+            self.state.observations.note(observation);
+        }
     }
 
     /// What the tap read.

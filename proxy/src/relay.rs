@@ -162,6 +162,9 @@ impl Relay {
         let length = bytes.len() as u64;
         if let Some(completion) = &mut self.completion {
             completion.gathered().response_bytes += length;
+            if let Some(limits) = self.tap.take_codex_limits() {
+                completion.limits_told(&limits);
+            }
         }
         if let Some(remaining) = &mut self.remaining {
             *remaining = remaining.saturating_sub(length);

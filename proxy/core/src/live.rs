@@ -14,6 +14,7 @@ use penstock_proto::observation::Observation;
 
 use crate::affinity::Sessions;
 use crate::classify::{Outcome, Verdict};
+use crate::limits::Windows;
 use crate::pool::Candidate;
 use crate::retry::{Admission, Breaker};
 use crate::view::View;
@@ -62,6 +63,17 @@ impl Live {
         if let Some(account) = self.accounts.get_mut(&observation.account) {
             account.observe(observation, now);
         }
+    }
+
+    /// Takes in windows that an account told of in the middle of an answer. Returns what the controller is
+    /// to know now.
+    pub fn learn_windows(
+        &mut self,
+        account: &AccountId,
+        windows: &Windows,
+        now: Timestamp,
+    ) -> Option<Observation> {
+        self.accounts.get_mut(account)?.learn_windows(account, windows, now)
     }
 
     /// Gives back a slot.

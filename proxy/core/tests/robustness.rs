@@ -1,6 +1,9 @@
 //! What comes from outside is never trusted to be well-formed.
 
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderValue, Method};
+use penstock_llm::usage::{CodexLimits, CodexWindow};
 use penstock_proxy_core::limits::{LONGEST, SHORTEST, learn, learn_codex_event, retry_after};
 use penstock_proxy_core::route::{Providers, family_of, route};
 use proptest::prelude::*;
@@ -55,8 +58,14 @@ proptest! {
     }
 
     #[test]
-    fn no_event_breaks_the_reading_of_limits(json in ".{0,60}") {
-        prop_assert!(learn_codex_event(json.as_bytes(), start()).is_empty());
+    fn no_event_breaks_the_reading_of_limits(
+        used_percent in prop::num::f64::ANY, minutes in prop::option::of(0_u64..20_000), seconds in any::<u64>(),
+    ) {
+        let resets_in = Some(Duration::from_secs(seconds));
+        let window = CodexWindow { name: "primary".into(), used_percent, minutes, resets_at: None, resets_in };
+        for (_, window) in learn_codex_event(&CodexLimits { plan: None, windows: vec![window] }, start()) {
+            prop_assert!(window.utilization.is_finite() && window.utilization >= 0.0);
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use penstock_proto::usage::{Usage, UsageSource};
 
 use crate::encoding::Decoder;
 use crate::error::ErrorFacts;
+use crate::estimate;
 use crate::phrase::StreamTail;
 
 /// Most bytes that one chunk may decode to; a chunk that grows more is no answer of a model.
@@ -70,8 +71,6 @@ pub struct Reading {
     pub finish: Finish,
     /// The error in the stream, or in the body.
     pub stream_error: Option<ErrorFacts>,
-    /// The windows in the last `codex.rate_limits` event.
-    pub rate_limits: Option<CodexLimits>,
     /// Bytes of generated content, about.
     pub output_bytes: u64,
 }
@@ -206,6 +205,14 @@ impl Tap {
         }
     }
 
+    /// The windows of a `codex.rate_limits` event that passed by since this was last asked for.
+    pub fn take_codex_limits(&mut self) -> Option<CodexLimits> {
+        match &mut self.reader {
+            Reader::Stream(stream) => stream.take_codex_limits(),
+            Reader::Json(_) | Reader::Blind => None,
+        }
+    }
+
     /// Whether the answer cannot be read: then `reading` says nothing about how it ended.
     pub fn is_blind(&self) -> bool {
         matches!(self.reader, Reader::Blind) || matches!(self.decoding, Decoding::Impossible)
@@ -228,6 +235,20 @@ impl Reader {
             Self::Blind => {}
         }
     }
+}
+
+/// What the provider reported of a stream's tokens, else an estimate from what was generated.
+fn reported_or_estimated(reported: Option<Usage>, content_bytes: u64) -> Reading {
+    let (usage, source) = match (reported, content_bytes) {
+        (Some(usage), _) => (usage, UsageSource::Reported),
+        (None, 0) => (Usage::default(), UsageSource::None),
+        (None, bytes) => {
+            let usage = Usage { output_tokens: estimate::tokens(bytes), ..Usage::default() };
+            (usage, UsageSource::Estimated)
+        }
+    };
+    let input_known = reported.is_some();
+    Reading { usage, source, input_known, output_bytes: content_bytes, ..Reading::default() }
 }
 
 /// A kept JSON string, unescaped.

@@ -260,3 +260,29 @@ async fn a_cut_chat_stream_ends_with_an_error_chunk_and_never_with_done() {
     assert_eq!((event.ending, event.usage_source), (Ending::Truncated, UsageSource::Estimated));
     assert!(event.usage.input_tokens > 0, "{:?}", event.usage);
 }
+
+#[tokio::test]
+async fn windows_told_in_a_stream_are_reported_while_it_still_runs() {
+    const LIMITS: &str = "event: codex.rate_limits\ndata: {\"type\":\"codex.rate_limits\",\"plan_type\":\"plus\",\
+        \"rate_limits\":{\"primary\":{\"used_percent\":41.5,\"window_minutes\":300,\"reset_at\":4102444800}}}\n\n";
+    const BEGUN: &str = "event: response.created\ndata: {\"type\":\"response.created\",\"sequence_number\":0,\
+        \"response\":{\"id\":\"r\",\"model\":\"gpt-x\"}}\n\nevent: response.output_text.delta\n\
+        data: {\"type\":\"response.output_text.delta\",\"sequence_number\":1,\"delta\":\"a\"}\n\n";
+    let wait = Arc::new(Notify::new());
+    let held = Arc::clone(&wait);
+    let script =
+        move |_: &Seen| vec![chunked(), chunk(LIMITS), chunk(BEGUN), Do::Wait(Arc::clone(&held)), Do::Close];
+    let provider = Provider::start(script).await;
+    let proxy = Proxy::start(vec![openai("a", &provider)]).await;
+    let mut client = proxy.client().await;
+    let ask = r#"{"model":"gpt-x","input":"hi","stream":true}"#;
+    client.write(post("/v1/responses", "", ask)).await;
+    client.read_until("output_text.delta").await;
+    let told = proxy.observations.take().await;
+    let windows: Vec<_> = told.iter().flat_map(|told| &told.windows).collect();
+    let [(name, window)] = windows[..] else { panic!("{told:?}") };
+    assert_eq!((told[0].account.as_str(), name.as_str()), ("default/a", "five_hour"));
+    assert_eq!(window.resets_at.map(jiff::Timestamp::as_second), Some(4_102_444_800));
+    assert!((window.utilization - 41.5).abs() < f64::EPSILON);
+    wait.notify_one();
+}

@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 
 use jiff::Timestamp;
+use penstock_llm::usage::{CodexLimits, CodexWindow};
 use penstock_proto::limits::{Window, WindowStatus};
-use serde::Deserialize;
 
 use super::family::{Family, Field, Partial};
 use super::{Windows, after};
@@ -52,42 +52,22 @@ fn base_name(minutes: f64) -> Option<&'static str> {
     }
 }
 
-#[derive(Deserialize)]
-struct RateLimitsEvent {
-    rate_limits: Option<RateLimits>,
+/// Reads the windows of a `codex.rate_limits` event.
+pub fn learn_event(limits: &CodexLimits, now: Timestamp) -> Windows {
+    let known = |window: &&CodexWindow| ["primary", "secondary"].contains(&window.name.as_str());
+    limits.windows.iter().filter(known).filter_map(|window| read(window, now)).collect()
 }
 
-#[derive(Deserialize)]
-struct RateLimits {
-    primary: Option<EventWindow>,
-    secondary: Option<EventWindow>,
-}
-
-#[derive(Deserialize)]
-struct EventWindow {
-    used_percent: Option<f64>,
-    window_minutes: Option<f64>,
-    reset_at: Option<i64>,
-    reset_after_seconds: Option<f64>,
-}
-
-/// Reads the windows of a `codex.rate_limits` event (its JSON).
-pub fn learn_event(json: &[u8], now: Timestamp) -> Windows {
-    let limits = serde_json::from_slice::<RateLimitsEvent>(json).ok().and_then(|event| event.rate_limits);
-    let windows = limits.into_iter().flat_map(|limits| [limits.primary, limits.secondary]).flatten();
-    windows
-        .filter_map(|window| {
-            let reset = window.reset_at.and_then(|seconds| Timestamp::from_second(seconds).ok());
-            let reset = reset.or_else(|| after(now, window.reset_after_seconds?))?;
-            let name = base_name(window.window_minutes.filter(|minutes| *minutes > 0.0)?)?;
-            let read = Window {
-                utilization: window.used_percent?.max(0.0),
-                resets_at: Some(reset),
-                status: WindowStatus::Unknown,
-                remaining: None,
-                observed_at: now,
-            };
-            Some((Cow::Borrowed(name), read))
-        })
-        .collect()
+fn read(window: &CodexWindow, now: Timestamp) -> Option<(Cow<'static, str>, Window)> {
+    let reset = window.resets_at.or_else(|| after(now, window.resets_in?.as_secs_f64()))?;
+    #[expect(clippy::cast_precision_loss, reason = "a window's length is a small number")]
+    let name = base_name(window.minutes? as f64)?;
+    let read = Window {
+        utilization: Some(window.used_percent).filter(|percent| percent.is_finite())?.max(0.0),
+        resets_at: Some(reset),
+        status: WindowStatus::Unknown,
+        remaining: None,
+        observed_at: now,
+    };
+    Some((Cow::Borrowed(name), read))
 }

@@ -1,3 +1,5 @@
+use penstock_llm::usage::{CodexLimits, CodexWindow};
+
 use super::*;
 
 fn now() -> Timestamp {
@@ -126,13 +128,27 @@ fn codex_windows_are_named_by_their_length() {
 
 #[test]
 fn the_codex_event_says_the_same_as_its_headers() {
-    let json = br#"{"type":"codex.rate_limits","plan_type":"plus","rate_limits":{"primary":{"used_percent":9,
-        "window_minutes":300,"reset_at":1790000900},"secondary":null},"credits":null}"#;
-    let windows = learn_codex_event(json, now());
-    assert_eq!(windows.len(), 1);
-    assert_eq!((windows[0].0.as_ref(), windows[0].1.utilization), ("five_hour", 9.0));
-    assert!(learn_codex_event(b"{}", now()).is_empty());
-    assert!(learn_codex_event(b"not json", now()).is_empty());
+    let reset = Timestamp::from_second(1_790_000_900).unwrap();
+    let window = |name: &str, minutes, resets_at, resets_in| CodexWindow {
+        name: name.to_owned(),
+        used_percent: 9.0,
+        minutes,
+        resets_at,
+        resets_in,
+    };
+    let windows = vec![
+        // What is longer is the week, whatever it is called.
+        window("primary", Some(10_079), Some(reset), None),
+        window("secondary", Some(300), None, Some(std::time::Duration::from_secs(900))),
+        window("other", Some(300), Some(reset), None),
+        window("primary", None, Some(reset), None),
+        window("primary", Some(300), None, None),
+        window("primary", Some(20_000), Some(reset), None),
+    ];
+    let seen = learn_codex_event(&CodexLimits { plan: None, windows }, now());
+    let seen: Vec<_> = seen.iter().map(|(name, w)| (name.as_ref(), w.utilization, w.resets_at)).collect();
+    let in_900 = now() + SignedDuration::from_secs(900);
+    assert_eq!(seen, [("seven_day", 9.0, Some(reset)), ("five_hour", 9.0, Some(in_900))]);
 }
 
 #[test]

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use penstock_proto::limits::{CooldownReason, CooldownScope, Limits, glob_matches};
+use penstock_proto::ids::AccountId;
+use penstock_proto::limits::{CooldownReason, CooldownScope, Limits, Window, glob_matches};
 use penstock_proto::observation::Observation;
 use penstock_proto::snapshot::AccountState;
 
 use super::Sent;
 use super::report::Reported;
 use crate::classify::{Outcome, Verdict};
-use crate::limits::LONGEST;
+use crate::limits::{LONGEST, Windows};
 use crate::pool::Candidate;
 use crate::slots::Slots;
 
@@ -114,9 +115,8 @@ impl LiveAccount {
         if !self.reported.is_due(&verdict.windows, is_transition, now) {
             return None;
         }
-        let windows = verdict.windows.iter().map(|(name, window)| (name.clone().into_owned(), *window));
         let observation = Observation {
-            windows: windows.collect(),
+            windows: owned(&verdict.windows),
             cooldowns: verdict.cooldowns.clone(),
             lifts,
             rejected_fingerprint: rejected.map(|credential| credential.fingerprint.clone()),
@@ -124,6 +124,22 @@ impl LiveAccount {
         };
         self.observe(&observation, now);
         Some(observation)
+    }
+
+    /// Learns windows of the account, besides the end of an attempt.
+    pub(super) fn learn_windows(
+        &mut self,
+        id: &AccountId,
+        windows: &Windows,
+        now: Timestamp,
+    ) -> Option<Observation> {
+        for (name, window) in windows {
+            self.limits.observe_window(name, *window);
+        }
+        if !self.reported.is_due(windows, false, now) {
+            return None;
+        }
+        Some(Observation { windows: owned(windows), ..Observation::about(id.clone(), now) })
     }
 
     /// What a success ends: limits in force that the request was served in spite of. Only those noticed
@@ -153,4 +169,8 @@ impl LiveAccount {
             self.lost_at = in_force.map(|entry| entry.observed_at.min(now)).max();
         }
     }
+}
+
+fn owned(windows: &Windows) -> Vec<(String, Window)> {
+    windows.iter().map(|(name, window)| (name.clone().into_owned(), *window)).collect()
 }

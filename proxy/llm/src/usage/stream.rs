@@ -13,8 +13,8 @@ use penstock_proto::dialect::Dialect;
 use crate::phrase::StreamTail;
 use crate::sse::{Boundary, Lines, Splitter, is_done};
 
-use super::Reading;
 use super::walk::Walker;
+use super::{CodexLimits, Reading};
 
 pub(super) struct StreamTap {
     splitter: Splitter,
@@ -103,6 +103,13 @@ impl StreamTap {
             Grammar::Anthropic(grammar) => grammar.reading(),
             Grammar::Chat(grammar) => grammar.reading(),
             Grammar::Responses(grammar) => grammar.reading(),
+        }
+    }
+
+    pub(super) fn take_codex_limits(&mut self) -> Option<CodexLimits> {
+        match &mut self.events.grammar {
+            Grammar::Responses(grammar) => grammar.take_codex_limits(),
+            Grammar::Anthropic(_) | Grammar::Chat(_) => None,
         }
     }
 

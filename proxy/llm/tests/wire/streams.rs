@@ -176,7 +176,16 @@ fn errors_in_streams_are_read_in_every_shape() {
 
 #[test]
 fn windows_in_a_codex_stream_are_read() {
-    let limits = reading("codex").rate_limits.unwrap();
+    let (dialect, bytes) = stream("codex");
+    let mut tap = Tap::new(Some(dialect), Some(Shape::Stream), Endpoint::Create);
+    let told: Vec<_> = chunks(bytes, &[7])
+        .iter()
+        .filter_map(|chunk| {
+            tap.push(chunk);
+            tap.take_codex_limits()
+        })
+        .collect();
+    let [limits] = &told[..] else { panic!("each event is told once: {told:?}") };
     assert_eq!(limits.plan.as_deref(), Some("plus"));
     let [primary, secondary] = &limits.windows[..] else { panic!("{limits:?}") };
     assert_eq!((primary.name.as_str(), primary.minutes), ("primary", Some(300)));

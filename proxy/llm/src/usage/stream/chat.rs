@@ -3,13 +3,12 @@
 use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
-use penstock_proto::usage::{Usage, UsageSource};
+use penstock_proto::usage::Usage;
 use serde_json::Value;
 
 use crate::error::ErrorFacts;
-use crate::estimate;
 use crate::usage::walk::{Path, Walker};
-use crate::usage::{Finish, Reading, count, text};
+use crate::usage::{Finish, Reading, count, reported_or_estimated, text};
 
 use super::Passed;
 
@@ -85,22 +84,12 @@ impl Chat {
             (None, true) => Finish::Terminal,
             (None, false) => Finish::Open,
         };
-        let estimated = Usage { output_tokens: estimate::tokens(self.content_bytes), ..Usage::default() };
-        let source = match (self.usage, self.content_bytes) {
-            (Some(_), _) => UsageSource::Reported,
-            (None, 0) => UsageSource::None,
-            (None, _) => UsageSource::Estimated,
-        };
         Reading {
-            usage: self.usage.unwrap_or(estimated),
-            source,
-            input_known: self.usage.is_some(),
             model: self.model.clone(),
             id: self.id.clone(),
             finish,
             stream_error: self.error.clone(),
-            output_bytes: self.content_bytes,
-            ..Reading::default()
+            ..reported_or_estimated(self.usage, self.content_bytes)
         }
     }
 }

@@ -1,15 +1,14 @@
 //! Events of the Responses API and of the Codex backend. wire.md 3.5, 3.7.
 
-use penstock_proto::usage::{Usage, UsageSource};
+use penstock_proto::usage::Usage;
 use serde_json::{Map, Value};
 
 use crate::error::ErrorFacts;
-use crate::estimate;
 use crate::kind::leading_type;
 use crate::phrase::StreamTail;
 use crate::usage::limits;
 use crate::usage::walk::{Path, Walker};
-use crate::usage::{CodexLimits, Finish, Reading, count, text};
+use crate::usage::{CodexLimits, Finish, Reading, count, reported_or_estimated, text};
 
 use super::Passed;
 
@@ -59,7 +58,7 @@ pub(super) struct Responses {
     /// It ended with `failed`, which may come without an error.
     failed: bool,
     error: Option<ErrorFacts>,
-    rate_limits: Option<CodexLimits>,
+    codex_limits: Option<CodexLimits>,
     content_bytes: u64,
 }
 
@@ -87,7 +86,7 @@ impl Responses {
         let kind = text(walker.get(TYPE)).map_or_else(|| event.to_vec(), String::into_bytes);
         if kind == b"codex.rate_limits" {
             let plan = text(walker.get(PLAN));
-            self.rate_limits = walker.get(RATE_LIMITS).and_then(|found| limits::parse(found, plan));
+            self.codex_limits = walker.get(RATE_LIMITS).and_then(|found| limits::parse(found, plan));
             return;
         }
         let passed = by_type(&kind);
@@ -115,23 +114,17 @@ impl Responses {
             (false, true) => Finish::Terminal,
             (false, false) => Finish::Open,
         };
-        let estimated = Usage { output_tokens: estimate::tokens(self.content_bytes), ..Usage::default() };
-        let source = match (self.usage, self.content_bytes) {
-            (Some(_), _) => UsageSource::Reported,
-            (None, 0) => UsageSource::None,
-            (None, _) => UsageSource::Estimated,
-        };
         Reading {
-            usage: self.usage.unwrap_or(estimated),
-            source,
-            input_known: self.usage.is_some(),
             model: self.model.clone(),
             id: self.id.clone(),
             finish,
             stream_error: self.error.clone(),
-            rate_limits: self.rate_limits.clone(),
-            output_bytes: self.content_bytes,
+            ..reported_or_estimated(self.usage, self.content_bytes)
         }
+    }
+
+    pub(super) fn take_codex_limits(&mut self) -> Option<CodexLimits> {
+        self.codex_limits.take()
     }
 
     pub(super) fn tail(&self) -> StreamTail {
