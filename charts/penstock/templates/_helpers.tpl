@@ -126,3 +126,10 @@ name: {{ required "postgres.url.secretName is needed while postgres.bundled is f
 key: {{ .Values.postgres.url.key }}
 {{- end -}}
 {{- end }}
+
+{{/* Annotations of something that Helm makes for a moment and removes: (list "test" "-1"), the event and the order. */}}
+{{- define "penstock.hook" -}}
+helm.sh/hook: {{ index . 0 }}
+helm.sh/hook-weight: {{ index . 1 | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end }}

@@ -31,7 +31,7 @@ something fail: a rule that is not needed does not belong here.
 - apiGroups: [""]
   resources: [configmaps]
   resourceNames: [{{ include "penstock.name" . }}-ca]
-  verbs: [get, patch]
+  verbs: [list, patch]
 {{- end }}
 
 {{/* Where accounts and grants name Secrets and ConfigMaps. */}}
@@ -65,7 +65,7 @@ something fail: a rule that is not needed does not belong here.
 - apiGroups: [""]
   resources: [secrets]
   resourceNames: [{{ $name }}-ca, {{ $name }}-admin-token]
-  verbs: [get, list, watch, update, patch]
+  verbs: [get, update]
 # Prices of your own.
 - apiGroups: [""]
   resources: [configmaps]
@@ -75,17 +75,11 @@ something fail: a rule that is not needed does not belong here.
 
 {{/* What only a ClusterRole can say. */}}
 {{- define "penstock.rules.cluster" -}}
-# Who a proxy or a caller of the management API is.
+# Who a proxy is. (The keys by which gateways check the tokens of their callers may be read by every ServiceAccount:
+# ClusterRole system:service-account-issuer-discovery.)
 - apiGroups: [authentication.k8s.io]
   resources: [tokenreviews]
   verbs: [create]
-# What a caller of the management API may do.
-- apiGroups: [authorization.k8s.io]
-  resources: [subjectaccessreviews]
-  verbs: [create]
-# The keys by which gateways check the tokens of ServiceAccounts.
-- nonResourceURLs: [/openid/v1/jwks, /.well-known/openid-configuration]
-  verbs: [get]
 # Labels of namespaces, for allowedNamespaces.from: Selector.
 - apiGroups: [""]
   resources: [namespaces]
