@@ -5,7 +5,6 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, Method};
 use jiff::Timestamp;
 use penstock_llm::error::ErrorFacts;
@@ -128,17 +127,18 @@ async fn send(
         return Opened::Failed(UpstreamError::Closed);
     };
     let (segments, encoded) = outgoing.body.segments(model);
-    let mut headers = to_upstream(outgoing.headers, account, outgoing.expect.streaming);
-    if !encoded {
-        headers.remove(CONTENT_ENCODING);
-    }
-    let body = match outgoing.body.size() {
-        0 => upstream::RequestBody::Empty,
-        _ => upstream::RequestBody::Segments(&segments),
+    let sent = {
+        // Let go of before the answer is waited for.
+        let headers = to_upstream(outgoing.headers, account, outgoing.expect.streaming, encoded);
+        let body = match outgoing.body.size() {
+            0 => upstream::RequestBody::Empty,
+            _ => upstream::RequestBody::Segments(&segments),
+        };
+        let (method, path) = (outgoing.method, outgoing.path.as_ref());
+        let request = upstream::Request { method, path, headers: &headers, body };
+        upstreams.send(target, request, outgoing.timeouts).await
     };
-    let (method, path) = (outgoing.method, outgoing.path.as_ref());
-    let request = upstream::Request { method, path, headers: &headers, body };
-    match upstreams.send(target, request, outgoing.timeouts).await {
+    match sent {
         Ok(response) => open(response, &outgoing.expect).await,
         Err(error) => Opened::Failed(error),
     }

@@ -22,6 +22,7 @@
 //! | [`control`] | the connection to the controller, and what goes over it |
 //! | `admin` | probes, metrics and state |
 //! | `metrics` | every metric's name |
+//! | `names` | header names, made once |
 //! | [`telemetry`] | logs and trace ids |
 
 pub mod app;
@@ -43,6 +44,7 @@ mod body;
 mod completion;
 mod listener;
 mod metrics;
+mod names;
 mod pipeline;
 mod state;
 mod worker;

@@ -1,7 +1,6 @@
 //! What all workers share: the current view (read without locks), the live state of the accounts (one
 //! mutex, held for microseconds) and where results go. Everything else is a value.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -15,6 +14,7 @@ use penstock_proto::limits::{Limits, Window};
 use penstock_proto::snapshot::{Account, AccountState, Snapshot};
 use penstock_proxy_core::authenticate::remembered::Remembered;
 use penstock_proxy_core::authenticate::{Access, Identity};
+use penstock_proxy_core::id_map::IdMap;
 use penstock_proxy_core::live::Live;
 use penstock_proxy_core::view::View;
 use serde::Serialize;
@@ -52,7 +52,7 @@ pub(crate) struct State {
 pub(crate) struct Published {
     pub(crate) view: View,
     /// Where each account's requests go. An account whose base URL cannot be used has none.
-    pub(crate) targets: HashMap<AccountId, Target>,
+    pub(crate) targets: IdMap<AccountId, Target>,
 }
 
 /// Where an account stands, for metrics and people. Holds no secret.
@@ -189,7 +189,7 @@ impl AccountReport {
 
 impl Published {
     fn new(snapshot: Arc<Snapshot>) -> Self {
-        let mut targets = HashMap::with_capacity(snapshot.accounts.len());
+        let mut targets = IdMap::default();
         for (id, account) in &snapshot.accounts {
             match Target::parse(&account.base_url, &account.egress) {
                 Ok(target) => drop(targets.insert(id.clone(), target)),

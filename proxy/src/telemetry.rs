@@ -3,17 +3,17 @@
 //! Traces are exported by a layer that joins the registry in [`init`]; nothing else would change.
 
 use http::HeaderMap;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::config::LogFormat;
 
 /// Sends logs to standard error, in the format asked for. `levels` is a level, or levels by module;
 /// parts of it that cannot be read are left out.
 pub fn init(format: LogFormat, levels: &str) {
-    let filter = EnvFilter::new(levels);
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(filter(levels));
     // A second call (tests in one process) keeps the first subscriber.
     let _ = match format {
         LogFormat::Text => registry.with(fmt::layer().with_writer(std::io::stderr)).try_init(),
@@ -21,6 +21,21 @@ pub fn init(format: LogFormat, levels: &str) {
             registry.with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr)).try_init()
         }
     };
+}
+
+/// Not `EnvFilter`: its patterns bring an engine for regular expressions along.
+fn filter(levels: &str) -> Targets {
+    levels.split(',').map(str::trim).fold(Targets::new(), |filter, part| match part.split_once('=') {
+        Some((module, level)) => match level.parse::<LevelFilter>() {
+            Ok(level) => filter.with_target(module, level),
+            Err(_) => filter,
+        },
+        None => match part.parse::<LevelFilter>() {
+            Ok(level) => filter.with_default(level),
+            Err(_) if part.is_empty() => filter,
+            Err(_) => filter.with_target(part, LevelFilter::TRACE),
+        },
+    })
 }
 
 /// The trace id of a W3C `traceparent` header, 32 hex digits; `None` when there is no valid one.
@@ -36,6 +51,15 @@ pub(crate) fn trace_id(headers: &HeaderMap) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn logs_are_chosen_by_level_and_by_module() {
+        let filter = filter("warn, penstock_proxy::control=debug,h2=nonsense,hyper");
+        let writes = |module: &str, level| filter.would_enable(module, &level);
+        assert!(writes("any", tracing::Level::WARN) && !writes("any", tracing::Level::INFO));
+        assert!(writes("penstock_proxy::control::report", tracing::Level::DEBUG));
+        assert!(!writes("h2", tracing::Level::INFO) && writes("hyper", tracing::Level::TRACE));
+    }
 
     fn id_of(value: &str) -> Option<String> {
         let headers = HeaderMap::from_iter([(

@@ -43,8 +43,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::Method;
 use http_body::Body;
+use penstock_proxy_core::headers::Line;
 use tokio::time::{Instant, timeout_at};
 
 use connect::{Connected, connect};
@@ -82,7 +83,7 @@ pub struct Request<'a> {
     pub path: &'a str,
     /// End-to-end headers. Hop-by-hop and framing headers (`host`, `content-length`, `connection`, `te`, …) are
     /// ignored: this module writes its own.
-    pub headers: &'a HeaderMap,
+    pub headers: &'a [Line<'a>],
     /// What follows the head.
     pub body: RequestBody<'a>,
 }

@@ -1,16 +1,22 @@
 //! Which headers go to the provider, and which come back.
 //! Never forwards a client's credential; never invents a client identity; repeated lines survive.
 
+use std::borrow::Cow;
+
 use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
 use penstock_proto::dialect::CredentialScheme;
 use penstock_proto::snapshot::{Account, Credential};
 
-const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
+static ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
+static ACCEPT_ENCODING: HeaderName = header::ACCEPT_ENCODING;
 const CHATGPT_ACCOUNT: HeaderName = HeaderName::from_static("chatgpt-account-id");
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// Without it Anthropic refuses a subscription's token.
 const OAUTH_BETA: &str = "oauth-2025-04-20";
+
+/// A header line on its way to a provider: the client's, the account's, or one of ours.
+pub type Line<'a> = (&'a HeaderName, Cow<'a, HeaderValue>);
 
 /// What an account puts on every request, parsed once per snapshot. `Debug` tells no value.
 #[derive(Clone)]
@@ -45,6 +51,9 @@ impl AccountHeaders {
             oauth_beta = credential.scheme == CredentialScheme::AnthropicOauth;
             present(credential, &mut added)?;
         }
+        // Of two of a name the later one counts: the credential.
+        let last = |at: usize| !added[at + 1..].iter().any(|(later, _)| *later == added[at].0);
+        let added = (0..added.len()).filter(|at| last(*at)).map(|at| added[at].clone()).collect();
         Ok(Self { added, oauth_beta })
     }
 }
@@ -59,22 +68,32 @@ impl std::fmt::Debug for AccountHeaders {
 ///
 /// `host`, `content-length` and `transfer-encoding` are left to the upstream leg. For a stream,
 /// `accept-encoding` is `identity`, so that its events can be read as they pass.
-pub fn to_upstream(client: &HeaderMap, account: &AccountHeaders, streaming: bool) -> HeaderMap {
-    let mut sent = HeaderMap::with_capacity(client.keys_len() + account.added.len() + 2);
+///
+/// `encoded`: the body has the client's content encoding still.
+pub fn to_upstream<'a>(
+    client: &'a HeaderMap,
+    account: &'a AccountHeaders,
+    streaming: bool,
+    encoded: bool,
+) -> Vec<Line<'a>> {
+    let mut sent = Vec::with_capacity(client.len() + account.added.len() + 2);
     let named = client.get_all(header::CONNECTION);
     let has_named = client.contains_key(header::CONNECTION);
+    let replaced = |name: &HeaderName| {
+        (streaming && *name == header::ACCEPT_ENCODING)
+            || (!encoded && *name == header::CONTENT_ENCODING)
+            || account.added.iter().any(|(added, _)| added == name)
+    };
     for (name, value) in client {
-        if stays_here(name) || (has_named && is_named(&named, name)) {
-            continue;
+        let is_left_out = stays_here(name) || replaced(name) || (has_named && is_named(&named, name));
+        if !is_left_out {
+            sent.push((name, Cow::Borrowed(value)));
         }
-        sent.append(name.clone(), value.clone());
     }
-    if streaming {
-        sent.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    if streaming && !account.added.iter().any(|(added, _)| *added == header::ACCEPT_ENCODING) {
+        sent.push((&ACCEPT_ENCODING, Cow::Owned(HeaderValue::from_static("identity"))));
     }
-    for (name, value) in &account.added {
-        sent.insert(name.clone(), value.clone());
-    }
+    sent.extend(account.added.iter().map(|(name, value)| (name, Cow::Borrowed(value))));
     if account.oauth_beta {
         add_oauth_beta(&mut sent);
     }
@@ -164,14 +183,14 @@ fn is_named(connection: &header::GetAll<'_, HeaderValue>, name: &HeaderName) -> 
 }
 
 /// Appends the beta to the client's list, once.
-fn add_oauth_beta(headers: &mut HeaderMap) {
-    let lists = headers.get_all(ANTHROPIC_BETA);
-    let mut betas = lists.iter().filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(','));
+fn add_oauth_beta(lines: &mut Vec<Line<'_>>) {
+    let lists = lines.iter().filter(|(name, _)| **name == ANTHROPIC_BETA);
+    let mut betas = lists.filter_map(|(_, value)| value.to_str().ok()).flat_map(|list| list.split(','));
     if betas.any(|beta| beta.trim() == OAUTH_BETA) {
         return;
     }
-    let Some(first) = headers.get_mut(ANTHROPIC_BETA) else {
-        headers.insert(ANTHROPIC_BETA, HeaderValue::from_static(OAUTH_BETA));
+    let Some((_, first)) = lines.iter_mut().find(|(name, _)| **name == ANTHROPIC_BETA) else {
+        lines.push((&ANTHROPIC_BETA, Cow::Owned(HeaderValue::from_static(OAUTH_BETA))));
         return;
     };
     let mut list = first.as_bytes().to_vec();
@@ -180,7 +199,7 @@ fn add_oauth_beta(headers: &mut HeaderMap) {
     }
     list.extend_from_slice(OAUTH_BETA.as_bytes());
     if let Ok(joined) = HeaderValue::from_bytes(&list) {
-        *first = joined;
+        *first = Cow::Owned(joined);
     }
 }
 

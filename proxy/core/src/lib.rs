@@ -17,6 +17,7 @@
 //! | [`retry`] | how long to wait before trying again, and each provider host's circuit breaker |
 //! | [`slots`] | concurrency and per-minute budgets of one account |
 //! | [`live`] | the proxy's own, changing knowledge of its accounts, and what of it is to be reported |
+//! | [`id_map`] | maps by our own ids |
 //! | [`event`] | the history row of a request |
 //!
 //! A request: `authenticate → route → affinity → attempt::Attempts { next → (headers, send) → classify →
@@ -30,6 +31,7 @@ pub mod directives;
 pub mod event;
 pub mod exhausted;
 pub mod headers;
+pub mod id_map;
 pub mod limits;
 pub mod live;
 pub mod pool;

@@ -4,7 +4,6 @@
 mod account;
 mod report;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -14,6 +13,7 @@ use penstock_proto::observation::Observation;
 
 use crate::affinity::Sessions;
 use crate::classify::{Outcome, Verdict};
+use crate::id_map::IdMap;
 use crate::limits::Windows;
 use crate::pool::Candidate;
 use crate::retry::{Admission, Breaker};
@@ -23,8 +23,8 @@ pub(crate) use account::LiveAccount;
 /// Everything that changes with requests.
 #[derive(Debug, Default)]
 pub struct Live {
-    accounts: HashMap<AccountId, LiveAccount>,
-    breakers: HashMap<Arc<str>, Breaker>,
+    accounts: IdMap<AccountId, LiveAccount>,
+    breakers: IdMap<Arc<str>, Breaker>,
     pub(crate) sessions: Sessions,
 }
 

@@ -3,7 +3,6 @@
 
 mod headroom;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use penstock_proto::snapshot::{Account, AccountState, FallbackTarget, Pool, Snap
 use sha2::{Digest, Sha256};
 
 use crate::headers::AccountHeaders;
+use crate::id_map::IdMap;
 pub use headroom::{Headroom, HeadroomClass};
 
 /// How long an idle conversation keeps its account in a pool that nobody configured: the longer of the
@@ -121,8 +121,8 @@ fn host(account: &Account) -> Arc<str> {
 /// The accounts of a snapshot, prepared; what did not change since `before` is shared with it.
 pub(crate) fn candidates(
     snapshot: &Snapshot,
-    before: &HashMap<AccountId, Arc<Candidate>>,
-) -> HashMap<AccountId, Arc<Candidate>> {
+    before: &IdMap<AccountId, Arc<Candidate>>,
+) -> IdMap<AccountId, Arc<Candidate>> {
     let prepare = |(id, account): (&AccountId, &Arc<Account>)| {
         let state = snapshot.states.get(id);
         let held = before.get(id).filter(|held| {

@@ -240,8 +240,13 @@ fn entries<'a>(query: &Query<'a>, live: &Live) -> Vec<Entry<'a>> {
     let mut entries = Vec::with_capacity(query.pool.candidates.len());
     for (place, candidate) in query.pool.candidates.iter().enumerate() {
         if let Some(rank) = eligible::rank(candidate, query) {
-            let order = order::order(candidate, rank, place, query, live);
-            entries.push(Entry { candidate, order, now: eligible::model_now(candidate, query, live) });
+            let account = live.account(candidate.id());
+            let order = order::order(candidate, rank, place, query, account);
+            entries.push(Entry {
+                candidate,
+                order,
+                now: eligible::model_now(candidate, query, account, live),
+            });
         }
     }
     entries

@@ -1,7 +1,7 @@
 //! What is computed once per pushed snapshot, so that no request pays for it.
 //! A value: published whole, read without locks, never changed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use penstock_proto::ids::{AccountId, PoolId};
@@ -9,6 +9,7 @@ use penstock_proto::snapshot::Snapshot;
 
 use crate::authenticate::Keys;
 use crate::authenticate::token::Issuers;
+use crate::id_map::IdMap;
 use crate::pool::{self, Candidate, PoolView};
 use crate::route::Providers;
 
@@ -23,8 +24,8 @@ pub struct View {
     pub issuers: Arc<Issuers>,
     /// Provider names, for routes and model prefixes.
     pub providers: Providers,
-    pools: HashMap<PoolId, Arc<PoolView>>,
-    candidates: HashMap<AccountId, Arc<Candidate>>,
+    pools: IdMap<PoolId, Arc<PoolView>>,
+    candidates: IdMap<AccountId, Arc<Candidate>>,
 }
 
 impl View {
@@ -37,7 +38,7 @@ impl View {
     pub fn after(before: &Self, snapshot: Arc<Snapshot>) -> Self {
         let candidates = pool::candidates(&snapshot, &before.candidates);
         let resolve = |pool| Arc::new(PoolView::new(pool, |id| candidates.get(id).cloned()));
-        let mut pools: HashMap<_, _> =
+        let mut pools: IdMap<_, _> =
             snapshot.pools.iter().map(|(id, pool)| (id.clone(), resolve(Arc::clone(pool)))).collect();
         for (id, accounts) in by_namespace(&snapshot) {
             let implicit = || resolve(Arc::new(pool::implicit(id.clone(), accounts)));

@@ -152,9 +152,9 @@ fn message(
     let mut message = http::Request::new(body);
     *message.uri_mut() = uri.path_and_query(path).build().map_err(|_| UpstreamError::InvalidRequest)?;
     request.method.clone_into(message.method_mut());
-    let mut headers = request.headers.clone();
-    for name in request.headers.keys().filter(|name| is_ours_in_a_request(name)) {
-        headers.remove(name);
+    let mut headers = HeaderMap::with_capacity(request.headers.len() + 1);
+    for (name, value) in request.headers.iter().filter(|(name, _)| !is_ours_in_a_request(name)) {
+        headers.append(*name, value.as_ref().clone());
     }
     if let Some(length) = message.body().length() {
         headers.insert(header::CONTENT_LENGTH, length.into());

@@ -46,7 +46,21 @@ fn lines(headers: &HeaderMap) -> Vec<String> {
 }
 
 fn sent(client: &[(&'static str, &str)], scheme: CredentialScheme, streaming: bool) -> Vec<String> {
-    lines(&to_upstream(&map(client), &AccountHeaders::new(&account(scheme)).unwrap(), streaming))
+    let (client, account) = (map(client), AccountHeaders::new(&account(scheme)).unwrap());
+    let sent = to_upstream(&client, &account, streaming, true);
+    lines(&sent.into_iter().map(|(name, value)| (name.clone(), value.into_owned())).collect())
+}
+
+#[test]
+fn a_body_that_was_decoded_is_not_called_encoded_and_an_account_s_own_headers_come_first() {
+    let client = map(&[("content-encoding", "gzip"), ("x-team", "theirs"), ("x-team", "too")]);
+    let account = AccountHeaders::new(&account(CredentialScheme::None)).unwrap();
+    let names = |encoded| {
+        let sent = to_upstream(&client, &account, false, encoded);
+        sent.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect::<Vec<_>>()
+    };
+    assert_eq!(names(true), ["content-encoding: gzip", "x-team: search"]);
+    assert_eq!(names(false), ["x-team: search"]);
 }
 
 #[test]

@@ -39,9 +39,9 @@ pub(super) fn rank(candidate: &Candidate, query: &Query<'_>) -> Option<u8> {
 pub(super) fn model_now<'a>(
     candidate: &'a Candidate,
     query: &Query<'a>,
+    account: Option<&LiveAccount>,
     live: &Live,
 ) -> Result<&'a str, Reason> {
-    let account = live.account(candidate.id());
     usable(candidate, account, live, query.now)?;
     let mut reason = Reason::Tried;
     // What has no model cannot be asked for another one.

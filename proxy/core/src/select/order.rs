@@ -9,7 +9,7 @@ use penstock_proto::limits::{Limits, Window};
 use penstock_proto::snapshot::Strategy;
 
 use super::Query;
-use crate::live::Live;
+use crate::live::LiveAccount;
 use crate::pool::Candidate;
 
 /// Where an account stands in the order.
@@ -23,9 +23,15 @@ pub(super) struct Order {
 }
 
 /// Computes it.
-pub(super) fn order(candidate: &Candidate, rank: u8, place: usize, query: &Query<'_>, live: &Live) -> Order {
+pub(super) fn order(
+    candidate: &Candidate,
+    rank: u8,
+    place: usize,
+    query: &Query<'_>,
+    account: Option<&LiveAccount>,
+) -> Order {
     let strategy = query.pool.pool.strategy;
-    let limits = || live.account(candidate.id()).map(|account| &account.limits);
+    let limits = || account.map(|account| &account.limits);
     let by_strategy = match strategy {
         Strategy::SessionAffinity => 0,
         Strategy::Session => active_session(candidate, limits(), query.now),

@@ -14,6 +14,12 @@ const MAX_OBJECT: usize = 8 * 1024;
 /// Longest string or number kept; longer ones count as absent.
 const MAX_PLAIN: usize = 2 * 1024;
 
+/// Room made at once for an object: a `usage` as providers send it.
+const ROOM_OBJECT: usize = 512;
+
+/// Room made at once for a string or number: a model's name, an id.
+const ROOM_PLAIN: usize = 48;
+
 /// Longest key that can be one of ours.
 const MAX_KEY: usize = 40;
 
@@ -119,6 +125,7 @@ impl Walker {
         while !rest.is_empty() && !self.closed {
             rest = match self.place {
                 Place::Text { is_key, escaped } => self.text(rest, is_key, escaped),
+                Place::Outside if self.is_gathering() => self.gather(rest),
                 Place::Outside if self.depth > self.skim_above => self.skim(rest),
                 Place::Outside => self.outside(rest),
             };
@@ -198,6 +205,43 @@ impl Walker {
                 _ => {}
             }
         }
+        &[]
+    }
+
+    /// Whether an object or array is being kept, so that all that matters is where it ends.
+    fn is_gathering(&self) -> bool {
+        self.capture.as_ref().is_some_and(|capture| self.depth > capture.depth)
+    }
+
+    /// Outside strings, inside an object or array that is kept: up to its end, in one piece.
+    fn gather<'c>(&mut self, rest: &'c [u8]) -> &'c [u8] {
+        let began = self.capture.as_ref().map_or(0, |capture| capture.depth);
+        let mut at = 0;
+        while let Some(byte) = rest.get(at) {
+            at += 1;
+            match byte {
+                b'"' => {
+                    let Some(length) = string_end(&rest[at..]) else {
+                        self.keep(&rest[..at]);
+                        self.place = Place::Text { is_key: false, escaped: false };
+                        return &rest[at..];
+                    };
+                    at += length;
+                }
+                b'{' | b'[' => self.depth += 1,
+                b'}' | b']' => {
+                    self.depth -= 1;
+                    if self.depth == began {
+                        self.keep(&rest[..at]);
+                        self.end_value();
+                        self.closed = self.depth == 0;
+                        return &rest[at..];
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.keep(rest);
         &[]
     }
 
@@ -310,6 +354,9 @@ impl Walker {
         let limit = if is_object { MAX_OBJECT } else { MAX_PLAIN };
         capture.overflowed |= capture.bytes.len() + bytes.len() > limit;
         if !capture.overflowed {
+            if capture.bytes.capacity() == 0 {
+                capture.bytes.reserve(if is_object { ROOM_OBJECT } else { ROOM_PLAIN });
+            }
             capture.bytes.extend_from_slice(bytes);
         }
     }
@@ -320,5 +367,17 @@ impl Walker {
 
     fn level_mut(&mut self) -> Option<&mut Level> {
         if self.depth == 0 { None } else { self.open.get_mut(self.depth) }
+    }
+}
+
+/// What there is of a string behind its opening quote, closing quote included, if it ends here.
+fn string_end(text: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += memchr2(b'"', b'\\', text.get(at..)?)?;
+        if text[at] == b'"' {
+            return Some(at + 1);
+        }
+        at += 2;
     }
 }

@@ -8,6 +8,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode, Uri, Version};
 
+use crate::names;
 use crate::upstream::http1::chunked::Chunks;
 use crate::upstream::http1::framing::Framing;
 
@@ -132,7 +133,7 @@ impl Fields {
             hosts: 0,
         };
         for line in lines {
-            let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| BadHead::Malformed)?;
+            let name = names::name(line.name.as_bytes()).map_err(|_| BadHead::Malformed)?;
             let value =
                 HeaderValue::from_maybe_shared(wire.slice_ref(line.value)).map_err(|_| BadHead::Malformed)?;
             fields.note(&name, value.as_bytes())?;

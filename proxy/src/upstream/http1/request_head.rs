@@ -2,7 +2,8 @@
 //! Never writes a framing field that came from elsewhere, nor a byte that could end the head early.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use http::{HeaderMap, Method};
+use http::Method;
+use penstock_proxy_core::headers::Line;
 
 use crate::upstream::Target;
 use crate::upstream::error::UpstreamError;
@@ -22,7 +23,7 @@ pub(crate) fn encode(
     target: &Target,
     method: &Method,
     path: &str,
-    headers: &HeaderMap,
+    headers: &[Line<'_>],
     framing: BodyFraming,
 ) -> Result<Bytes, UpstreamError> {
     if !path.starts_with('/') || path.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
@@ -55,7 +56,9 @@ pub(crate) fn encode(
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use std::borrow::Cow;
+
+    use http::{HeaderName, HeaderValue};
     use penstock_proto::snapshot::Egress;
 
     use super::*;
@@ -66,8 +69,7 @@ mod tests {
 
     #[test]
     fn framing_and_connection_fields_are_ours_and_the_rest_passes() {
-        let mut headers = HeaderMap::new();
-        for (name, value) in [
+        let lines = [
             ("host", "evil"),
             ("content-length", "999"),
             ("transfer-encoding", "gzip, chunked"),
@@ -75,10 +77,11 @@ mod tests {
             ("expect", "100-continue"),
             ("te", "trailers"),
             ("x-a", "1"),
-        ] {
-            headers.insert(name, HeaderValue::from_static(value));
-        }
-        headers.append("x-a", HeaderValue::from_static("2"));
+            ("x-a", "2"),
+        ];
+        let lines =
+            lines.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        let headers: Vec<_> = lines.iter().map(|(name, value)| (name, Cow::Borrowed(value))).collect();
         let target = target("https://api.example.com:8443/base/");
         let head =
             encode(&target, &Method::POST, "/v1/messages?beta=true", &headers, BodyFraming::Length(12));
@@ -93,7 +96,7 @@ mod tests {
     fn a_path_that_would_end_the_line_is_refused() {
         let target = target("http://localhost");
         for path in ["", "v1", "/a b", "/a\r\nx: y", "/\u{7f}"] {
-            let head = encode(&target, &Method::GET, path, &HeaderMap::new(), BodyFraming::None);
+            let head = encode(&target, &Method::GET, path, &[], BodyFraming::None);
             assert!(matches!(head, Err(UpstreamError::InvalidRequest)), "{path:?}");
         }
     }

@@ -9,6 +9,7 @@ use memchr::memmem;
 
 use super::chunked::Chunks;
 use super::framing::Framing;
+use crate::names;
 use crate::upstream::error::ProtocolError;
 use crate::upstream::headers::is_hop_by_hop;
 
@@ -86,8 +87,7 @@ impl Fields {
     fn read(wire: &Bytes, lines: &[httparse::Header<'_>]) -> Result<Self, ProtocolError> {
         let mut fields = Self { headers: HeaderMap::with_capacity(lines.len()), ..Self::default() };
         for line in lines {
-            let name =
-                HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| ProtocolError::MalformedHead)?;
+            let name = names::name(line.name.as_bytes()).map_err(|_| ProtocolError::MalformedHead)?;
             let value = HeaderValue::from_maybe_shared(wire.slice_ref(line.value))
                 .map_err(|_| ProtocolError::MalformedHead)?;
             fields.add(name, value)?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, Method};
+use http::Method;
 use http_body::Body as _;
 use tokio::join;
 
@@ -113,8 +113,8 @@ async fn an_upstream_that_falls_silent_is_given_up() {
         hanging.is_closed().await;
     };
     let client = async {
-        let (method, headers) = (Method::GET, HeaderMap::new());
-        let request = || Request { method: &method, path: "/", headers: &headers, body: RequestBody::Empty };
+        let method = Method::GET;
+        let request = || Request { method: &method, path: "/", headers: &[], body: RequestBody::Empty };
         let impatient = Timeouts { head: Duration::from_millis(20), ..PATIENT };
         let mute = upstreams.send(&target, request(), impatient).await;
         assert!(matches!(mute, Err(UpstreamError::Timeout(Stage::Head))));

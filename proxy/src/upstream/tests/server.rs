@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use http::{HeaderMap, Method};
+use http::Method;
 use penstock_proto::snapshot::Egress;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -127,7 +127,7 @@ pub(super) async fn send(
     method: Method,
     body: RequestBody<'_>,
 ) -> Result<Response, UpstreamError> {
-    let request = Request { method: &method, path: "/v1/messages", headers: &HeaderMap::new(), body };
+    let request = Request { method: &method, path: "/v1/messages", headers: &[], body };
     upstreams.send(target, request, PATIENT).await
 }
 
