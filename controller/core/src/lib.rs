@@ -11,15 +11,21 @@
 //! | [`status`] | how limits are written into an account's status and read from it |
 //! | [`conditions`] | when a condition changes, and its time with it |
 //! | [`inject`] | what becomes of a pod when a sidecar is put into it |
+//! | [`identity`] | who a proxy is, what that lets it see, and how long a review of its token counts |
+//! | [`issuer`] | what an API server publishes of how it signs tokens |
+//! | [`authority`] | when the controller's own authority is replaced, and how nobody notices |
 //! | [`budget`] | the periods of budgets, and whether one is spent |
 //! | [`document`] | nothing: a file of manifests, cut into its documents |
 //! | [`price`] | what a request cost |
 //! | [`retention`] | which partitions of the history to create ahead and which to drop |
 
+pub mod authority;
 pub mod budget;
 pub mod conditions;
 pub mod document;
+pub mod identity;
 pub mod inject;
+pub mod issuer;
 pub mod observe;
 pub mod price;
 pub mod reconcile;
