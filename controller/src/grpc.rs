@@ -17,8 +17,10 @@ use std::time::Duration;
 
 use futures_util::Stream;
 use penstock_proto::wire;
+use rand::Rng;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
@@ -42,13 +44,17 @@ use views::Views;
 /// A proxy that answers neither a ping nor anything else is gone after the sum of both.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// A stream is ended after ten to twenty minutes, and the proxy comes back at once, to any replica: one that
+/// was restarted has its share again in this time, and a token that was revoked opens nothing for longer.
+const STREAM_AGE: Duration = Duration::from_mins(20);
 /// Proxies cut batches at 1 MiB; one event alone may be larger.
 const LARGEST_REPORT: usize = 16 << 20;
 
 /// The service. Cheap to clone.
 #[derive(Clone)]
 pub struct Grpc {
-    identity: Arc<Identity>,
+    identity: Identity,
+    stream_age: Duration,
     views: Arc<Views>,
     registry: Registry,
     reconciler: Reconciler,
@@ -69,8 +75,14 @@ impl Grpc {
         metrics: GrpcMetrics,
         stop: CancellationToken,
     ) -> Self {
-        let (identity, views) = (Arc::new(identity), Arc::default());
-        Self { identity, views, registry, reconciler, ingest, metrics, stop }
+        let (stream_age, views) = (STREAM_AGE, Arc::default());
+        Self { identity, stream_age, views, registry, reconciler, ingest, metrics, stop }
+    }
+
+    /// The same with streams of another age at most; none lives shorter than half of it.
+    #[must_use]
+    pub fn with_stream_age(self, stream_age: Duration) -> Self {
+        Self { stream_age, ..self }
     }
 
     /// Serves the listener until the service's `stop` and the end of the streams that were open then.
@@ -101,7 +113,7 @@ impl Control for Grpc {
         &self,
         request: Request<Streaming<wire::SubscribeRequest>>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
-        let peer = self.authenticate(&request)?;
+        let peer = self.authenticate(&request).await?;
         Ok(Response::new(Box::pin(subscribe::pushes(self.clone(), peer, request.into_inner()).await?)))
     }
 
@@ -109,13 +121,19 @@ impl Control for Grpc {
         &self,
         request: Request<Streaming<wire::ReportRequest>>,
     ) -> Result<Response<Self::ReportStream>, Status> {
-        let peer = self.authenticate(&request)?;
+        let peer = self.authenticate(&request).await?;
         Ok(Response::new(Box::pin(report::answers(self.clone(), peer, request.into_inner()).await?)))
     }
 }
 
 impl Grpc {
-    fn authenticate<T>(&self, request: &Request<T>) -> Result<identity::Peer, Status> {
-        self.identity.authenticate(request.metadata()).inspect_err(|_| self.metrics.refused())
+    async fn authenticate<T>(&self, request: &Request<T>) -> Result<identity::Peer, Status> {
+        self.identity.authenticate(request.metadata()).await.inspect_err(|_| self.metrics.refused())
+    }
+
+    /// When a stream that begins now is to end, so that proxies spread over the replicas there are, and prove
+    /// again who they are.
+    fn stream_ends(&self) -> Instant {
+        Instant::now() + self.stream_age.mul_f64(rand::rng().random_range(0.5..=1.0))
     }
 }

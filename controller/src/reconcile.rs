@@ -12,6 +12,7 @@ use penstock_controller_core::observe::Observed;
 use penstock_controller_core::world::Objects;
 use penstock_controller_core::{Plan, World, reconcile};
 use penstock_proto::ids::AccountId;
+use penstock_proto::issuer::TokenIssuer;
 use penstock_proto::observation::Observation;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -63,6 +64,7 @@ enum Ask {
     Observe(Vec<Observation>, oneshot::Sender<()>),
     ForgetLimits(AccountId, oneshot::Sender<()>),
     SetSpent(BTreeMap<AccountId, Spent>, oneshot::Sender<()>),
+    SetIssuer(TokenIssuer, oneshot::Sender<()>),
 }
 
 /// Both ends. The first plan, of the objects as they are now, is published before this returns.
@@ -110,6 +112,11 @@ impl Reconciler {
     /// Takes in what accounts have spent; returns when it is part of the world.
     pub async fn set_spent(&self, spent: BTreeMap<AccountId, Spent>) {
         self.ask(|done| Ask::SetSpent(spent, done)).await;
+    }
+
+    /// Takes in who signs the tokens of the cluster's ServiceAccounts.
+    pub async fn set_issuer(&self, issuer: TokenIssuer) {
+        self.ask(|done| Ask::SetIssuer(issuer, done)).await;
     }
 
     async fn ask(&self, ask: impl FnOnce(oneshot::Sender<()>) -> Ask) {
@@ -161,6 +168,11 @@ impl Loop {
             Ask::SetSpent(spent, done) => {
                 let observed = self.world.set_spent(spent);
                 self.decide_on(observed);
+                done
+            }
+            Ask::SetIssuer(issuer, done) => {
+                self.world.issuer = Some(Arc::new(issuer));
+                self.decide_within(Duration::ZERO);
                 done
             }
             Ask::ForgetLimits(account, done) => {

@@ -7,6 +7,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::authentication::v1::TokenReviewStatus;
+use penstock_proto::event::Event;
+use penstock_proto::ids::AccountId;
 use serde::Deserialize;
 
 use crate::snapshot::Viewer;
@@ -150,6 +152,25 @@ impl Gateways {
     /// What a workload's proxy may see: a gateway what any watched namespace may use, a sidecar what its own may.
     pub fn viewer(&self, workload: &Workload) -> Viewer {
         if self.has(workload) { Viewer::All } else { Viewer::Namespaces([workload.namespace.clone()].into()) }
+    }
+}
+
+/// Makes what a sidecar reports a report of its own pod. `foreign`: whether there is such an account, and it
+/// may not use it; what it says of one would be spent from the budget of others.
+pub fn attribute(event: &mut Event, workload: &Workload, foreign: impl Fn(&AccountId) -> bool) {
+    let Workload { namespace, service_account, pod } = workload;
+    event.caller.namespace.clone_from(namespace);
+    // Who proved itself to the sidecar with a client key is somebody else.
+    if event.caller.key.is_empty() {
+        event.caller.service_account.clone_from(service_account);
+        event.caller.pod.clone_from(pod);
+    }
+    event.pool.take_if(|pool| pool.namespace() != namespace);
+    event.attempts.retain(|attempt| !foreign(&attempt.account));
+    if let Some(account) = event.account.take_if(|account| foreign(account)) {
+        event
+            .warnings
+            .push(format!("account {account} was reported, which namespace {namespace} may not use"));
     }
 }
 

@@ -4,8 +4,8 @@
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, Stream, StreamExt, stream};
-use penstock_controller_core::Plan;
 use penstock_controller_core::snapshot::Viewer;
+use penstock_controller_core::{Plan, identity};
 use penstock_proto::convert::ConvertError;
 use penstock_proto::event::Event;
 use penstock_proto::ids::AccountId;
@@ -75,12 +75,24 @@ impl Reporting {
                 self.under_way.push(answer.boxed());
             }
             Some(Heard::Events(batch)) => {
-                let events = self.readable(batch.events, Event::try_from);
+                let mut events = self.readable(batch.events, Event::try_from);
+                self.attribute(&mut events);
                 self.under_way.push(store(self.service.clone(), batch.batch_id, events).boxed());
             }
             // A second introduction, or something of a newer version.
             Some(Heard::Proxy(_)) | None => {}
         }
+    }
+
+    /// A sidecar reports of its own pod and of accounts that it may use, whatever it says; a gateway of anybody.
+    fn attribute(&self, events: &mut [Event]) {
+        let Peer { viewer: viewer @ Viewer::Namespaces(_), workload: Some(workload) } = &self.peer else {
+            return;
+        };
+        let plan = self.service.reconciler.plan();
+        let plan = plan.borrow();
+        let foreign = |id: &AccountId| plan.accounts.contains_key(id) && !may_report(&plan, viewer, id);
+        events.iter_mut().for_each(|event| identity::attribute(event, workload, foreign));
     }
 
     /// What can be read of a batch. What cannot would not be readable the next time either: it is counted,

@@ -12,6 +12,7 @@ use penstock_proto::peer::ProxyIdentity;
 use penstock_proto::resource::{Refusal, Update};
 use penstock_proto::wire;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tonic::{Status, Streaming};
 use tracing::{debug, info, warn};
 use wire::subscribe_request::Message as Heard;
@@ -28,6 +29,8 @@ const MESSAGE: usize = 1 << 20;
 struct Subscription {
     service: Grpc,
     peer: Peer,
+    /// When it is old enough.
+    ends: Instant,
     heard: Streaming<wire::SubscribeRequest>,
     plans: watch::Receiver<Arc<Plan>>,
     place: Place,
@@ -57,7 +60,8 @@ pub(super) async fn pushes(
     let Some(Heard::Hello(hello)) = heard.message().await?.and_then(|request| request.message) else {
         return Err(Status::invalid_argument("the first message of a subscription is Hello"));
     };
-    let (identity, held) = hello.into_parts();
+    let (said, held) = hello.into_parts();
+    let identity = peer.introduced(said);
     let mut plans = service.reconciler.plan();
     let plan = Arc::clone(&plans.borrow_and_update());
     let (now, view) = (Timestamp::now(), service.views.of(&plan, &peer.viewer));
@@ -65,6 +69,7 @@ pub(super) async fn pushes(
     info!(proxy.id = identity.id, proxy.pod = identity.pod, held = held.len(), "a proxy connected");
     let place = service.registry.connect(identity.clone(), now);
     let mut subscription = Subscription {
+        ends: service.stream_ends(),
         service,
         peer,
         heard,
@@ -96,9 +101,9 @@ impl Subscription {
             }
             tokio::select! {
                 biased;
-                () = self.service.stop.cancelled() => {
-                    return Err(Some(Status::unavailable("the controller is stopping")));
-                }
+                // An end without an error asks the proxy to come back, to another replica if there is one.
+                () = self.service.stop.cancelled() => return Err(None),
+                () = tokio::time::sleep_until(self.ends) => return Err(None),
                 heard = self.heard.message() => match heard {
                     Ok(Some(request)) => self.hear(request),
                     Ok(None) | Err(_) => return Err(None),

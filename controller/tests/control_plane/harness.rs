@@ -77,22 +77,32 @@ impl Controller {
     }
 
     pub(crate) async fn with(ingest: Ingest) -> Self {
+        let objects = Objects { standalone: true, ..Objects::default() };
+        Self::of(Identity::SharedToken(Secret::new(TOKEN)), objects, ingest, |grpc| grpc).await
+    }
+
+    pub(crate) async fn of(
+        identity: Identity,
+        objects: Objects,
+        ingest: Ingest,
+        adjust: impl FnOnce(Grpc) -> Grpc,
+    ) -> Self {
         let data = tempfile::tempdir().unwrap();
         let certificates = Certificates::open(data.path(), &[], Timestamp::now()).unwrap();
-        let standalone = Objects { standalone: true, ..Objects::default() };
-        let (objects, objects_rx) = watch::channel(Arc::new(standalone));
+        let (objects, objects_rx) = watch::channel(Arc::new(objects));
         let (registry, metrics, stop) = (Registry::default(), Metrics::new(), CancellationToken::new());
         let clock = Arc::new(Timestamp::now);
         let (reconciler, work) =
             reconcile::channel(objects_rx, registry.clone(), clock, metrics.reconcile.clone());
         let grpc = Grpc::new(
-            Identity::SharedToken(Secret::new(TOKEN)),
+            identity,
             registry.clone(),
             reconciler.clone(),
             ingest.clone(),
             metrics.grpc.clone(),
             stop.clone(),
         );
+        let grpc = adjust(grpc);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let tls = certificates.server_config().unwrap();
@@ -146,21 +156,34 @@ impl Controller {
         token: &str,
         held: BTreeMap<ResourceKey, String>,
     ) -> Result<Subscription, Status> {
+        let proxy = ProxyIdentity { id: "proxy-1".into(), ..ProxyIdentity::default() };
+        self.try_subscribe_as(&proxy, token, held).await
+    }
+
+    pub(crate) async fn try_subscribe_as(
+        &self,
+        proxy: &ProxyIdentity,
+        token: &str,
+        held: BTreeMap<ResourceKey, String>,
+    ) -> Result<Subscription, Status> {
         let mut client = self.client(&self.ca_pem()).await.unwrap();
         let (say, said) = mpsc::channel(16);
-        let proxy = ProxyIdentity { id: "proxy-1".into(), ..ProxyIdentity::default() };
-        let hello = wire::subscribe_request::Message::Hello(wire::Hello::new(&proxy, &held));
+        let hello = wire::subscribe_request::Message::Hello(wire::Hello::new(proxy, &held));
         say.send(wire::SubscribeRequest { message: Some(hello) }).await.unwrap();
         let pushes = client.subscribe(with_token(token, ReceiverStream::new(said))).await?.into_inner();
         Ok(Subscription { say, pushes, held })
     }
 
     pub(crate) async fn report(&self) -> Reporting {
+        self.report_as(TOKEN).await
+    }
+
+    pub(crate) async fn report_as(&self, token: &str) -> Reporting {
         let mut client = self.client(&self.ca_pem()).await.unwrap();
         let (say, said) = mpsc::channel(16);
         let proxy = wire::report_request::Message::Proxy(wire::ProxyIdentity::default());
         say.send(wire::ReportRequest { message: Some(proxy) }).await.unwrap();
-        let answers = client.report(with_token(TOKEN, ReceiverStream::new(said))).await.unwrap().into_inner();
+        let answers = client.report(with_token(token, ReceiverStream::new(said))).await.unwrap().into_inner();
         Reporting { say, answers }
     }
 
