@@ -8,6 +8,7 @@
 //! | [`analytics`] | `/api/analytics`, `/api/stats` |
 //! | [`system`] | `/health`, `/api/proxies`, `/api/problems`, `/api/config`, `/api/strategies`, `/api/models` |
 //! | [`keys`] | `/api/keys`: client keys |
+//! | [`probes`] | `/livez`, `/readyz` |
 //! | [`session`] | who may use all this: admin token, one-time links, session cookies |
 //! | [`assets`] | the dashboard's files |
 //! | [`extract`] | what a call brings with it, and what is answered when it cannot be read |
@@ -23,6 +24,7 @@ mod error;
 mod extract;
 mod keys;
 mod pools;
+pub mod probes;
 mod requests;
 pub mod session;
 mod system;

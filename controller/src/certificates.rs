@@ -1,38 +1,40 @@
-//! The controller's own certificate authority, and the server certificate of its gRPC listener.
+//! The controller's own certificate authority, and the server certificate of its listeners.
 //!
-//! The authority is made once and kept in the data folder: `ca.pem` for proxies to trust, `ca.key` for its
-//! owner only. To replace it, remove both and start again: proxies read `ca.pem` at every connection.
+//! | module | what it owns |
+//! |---|---|
+//! | `issue` | making certificates |
+//! | `files` | the authority in the data folder: stand-alone |
+//! | [`keeper`] | the authority in a Secret that all replicas share: in a cluster |
+//! | [`distribute`] | what proxies are to trust, in a ConfigMap of every namespace |
+//!
 //! Server certificates live in memory only, end after a month and are replaced after ten days, without a
-//! restart and without touching open connections.
+//! restart and without touching open connections. Proxies read what they trust at every connection.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp};
 use parking_lot::RwLock;
-use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, date_time_ymd,
-};
+use penstock_controller_core::authority::{self, Authority};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use tokio::sync::watch;
 use tracing::{info, warn};
 
-use crate::tokens::{write_private, write_public};
+pub mod distribute;
+mod files;
+mod issue;
+pub mod keeper;
 
-/// Clients that check it (rustls does not check a trusted root) have time to replace it.
-const AUTHORITY_YEARS: i32 = 20;
-/// How long a server certificate is valid.
-const SERVER_DAYS: i32 = 30;
-/// When it is replaced: what fails then can be tried again for twenty days.
+use crate::own_secret::SecretError;
+use issue::Signer;
+
+/// When a server certificate is replaced: what fails then can be tried again for twenty days.
 const RENEW_AFTER: Duration = Duration::from_hours(10 * 24);
 /// After a failure.
 const RETRY_AFTER: Duration = Duration::from_mins(10);
@@ -42,10 +44,18 @@ const RETRY_AFTER: Duration = Duration::from_mins(10);
 pub struct Certificates(Arc<Inner>);
 
 struct Inner {
-    authority: Issuer<'static, KeyPair>,
     names: Vec<String>,
+    signing: RwLock<Signing>,
     current: RwLock<Arc<CertifiedKey>>,
     ends: RwLock<Date>,
+    bundle: watch::Sender<Arc<str>>,
+}
+
+/// Who signs.
+struct Signing {
+    signer: Signer,
+    /// The same in a cluster, with its end.
+    authority: Option<Authority>,
 }
 
 /// Why there is no certificate.
@@ -61,16 +71,17 @@ pub enum CertificateError {
         /// Why not.
         source: std::io::Error,
     },
-    /// The authority's files do not fit each other or are not what they should be.
-    #[error(
-        "{path} and the ca.key beside it are no certificate authority ({why}); remove both to have one made"
-    )]
+    /// What should be an authority is none, or its parts do not fit each other.
+    #[error("{place} are no certificate authority ({why}); remove them to have one made")]
     Authority {
-        /// The certificate's file.
-        path: PathBuf,
+        /// Where it is kept.
+        place: String,
         /// What is wrong.
         why: String,
     },
+    /// The Secret of the authority.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// A certificate could not be made.
     #[error("a certificate could not be made")]
     Issue(#[from] rcgen::Error),
@@ -83,23 +94,58 @@ impl Certificates {
     /// Opens the authority in `data`, or makes it there, and issues a server certificate for `names` (DNS
     /// names and IP addresses; this machine's loopback names are always among them).
     pub fn open(data: &Path, names: &[String], now: Timestamp) -> Result<Self, CertificateError> {
-        let authority = authority(data, now)?;
+        let (signer, certificate) = files::open(data, now)?;
+        Self::new(Signing { signer, authority: None }, &certificate, names, now)
+    }
+
+    /// The same with an authority of a cluster.
+    pub fn of(authority: Authority, names: &[String], now: Timestamp) -> Result<Self, CertificateError> {
+        let bundle = authority.bundle();
+        Self::new(Signing::by(authority)?, &bundle, names, now)
+    }
+
+    fn new(
+        signing: Signing,
+        bundle: &str,
+        names: &[String],
+        now: Timestamp,
+    ) -> Result<Self, CertificateError> {
         let mut names: Vec<String> = names.to_vec();
         names.extend(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
         names.sort_unstable();
         names.dedup();
-        let (current, ends) = issue(&authority, &names, now)?;
+        let (current, ends) = signing.issue(&names, now)?;
         Ok(Self(Arc::new(Inner {
-            authority,
             names,
+            signing: RwLock::new(signing),
             current: RwLock::new(Arc::new(current)),
             ends: RwLock::new(ends),
+            bundle: watch::Sender::new(Arc::from(bundle)),
         })))
+    }
+
+    /// Goes on with another state of the cluster's authority; issues anew if another one signs now.
+    pub fn adopt(&self, authority: Authority, now: Timestamp) -> Result<(), CertificateError> {
+        let bundle: Arc<str> = authority.bundle().into();
+        let same = |held: &Authority| held.signing.certificate == authority.signing.certificate;
+        let signs_already = self.0.signing.read().authority.as_ref().is_some_and(same);
+        if signs_already {
+            self.0.signing.write().authority = Some(authority);
+        } else {
+            *self.0.signing.write() = Signing::by(authority)?;
+            self.renew(now)?;
+        }
+        self.0.bundle.send_if_modified(|held| {
+            let changed = *held != bundle;
+            *held = bundle;
+            changed
+        });
+        Ok(())
     }
 
     /// Replaces the server certificate: new connections get the new one, open ones go on.
     pub fn renew(&self, now: Timestamp) -> Result<(), CertificateError> {
-        let (next, ends) = issue(&self.0.authority, &self.0.names, now)?;
+        let (next, ends) = self.0.signing.read().issue(&self.0.names, now)?;
         *self.0.current.write() = Arc::new(next);
         *self.0.ends.write() = ends;
         info!(%ends, "the server certificate was renewed");
@@ -127,6 +173,11 @@ impl Certificates {
         *self.0.ends.read()
     }
 
+    /// What whoever connects is to trust, PEM, as it is and as it becomes.
+    pub fn bundle(&self) -> watch::Receiver<Arc<str>> {
+        self.0.bundle.subscribe()
+    }
+
     /// TLS of the gRPC listener.
     pub fn server_config(&self) -> Result<Arc<ServerConfig>, CertificateError> {
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -135,6 +186,24 @@ impl Certificates {
             .with_cert_resolver(Arc::new(self.clone()));
         config.alpn_protocols = vec![b"h2".to_vec()];
         Ok(Arc::new(config))
+    }
+}
+
+impl Signing {
+    fn by(authority: Authority) -> Result<Self, CertificateError> {
+        let authority::Issuer { certificate, key, name, since: _ } = &authority.signing;
+        let signer = issue::opened(name, &certificate.pem, key.expose()).map_err(|why| {
+            CertificateError::Authority { place: "the Secret's tls.crt and tls.key".into(), why }
+        })?;
+        Ok(Self { signer, authority: Some(authority) })
+    }
+
+    fn issue(&self, names: &[String], now: Timestamp) -> Result<(CertifiedKey, Date), CertificateError> {
+        let ends = match &self.authority {
+            Some(authority) => authority.server_ends(now),
+            None => now.saturating_add(authority::SERVER_LASTS).unwrap_or(Timestamp::MAX),
+        };
+        issue::server(&self.signer, names, now, ends)
     }
 }
 
@@ -148,102 +217,6 @@ impl fmt::Debug for Certificates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Certificates").field("names", &self.0.names).finish_non_exhaustive()
     }
-}
-
-fn authority(data: &Path, now: Timestamp) -> Result<Issuer<'static, KeyPair>, CertificateError> {
-    let (certificate_path, key_path) = (data.join("ca.pem"), data.join("ca.key"));
-    let read = |path: &PathBuf| match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(CertificateError::File { step: "read", path: path.clone(), source }),
-    };
-    match (read(&certificate_path)?, read(&key_path)?) {
-        (Some(certificate), Some(key)) => match opened(&certificate, &key) {
-            Ok(key) => Ok(Issuer::new(authority_params(now), key)),
-            Err(why) => Err(CertificateError::Authority { path: certificate_path, why }),
-        },
-        (None, None) => {
-            let key = KeyPair::generate()?;
-            let params = authority_params(now);
-            let certificate = params.self_signed(&key)?;
-            let at = |path: &PathBuf| {
-                let path = path.clone();
-                move |source| CertificateError::File { step: "write", path, source }
-            };
-            // The key first: a certificate without its key would be trusted for nothing.
-            write_private(&key_path, key.serialize_pem().as_bytes()).map_err(at(&key_path))?;
-            write_public(&certificate_path, certificate.pem().as_bytes()).map_err(at(&certificate_path))?;
-            info!(path = %certificate_path.display(), "made a certificate authority");
-            Ok(Issuer::new(params, key))
-        }
-        (Some(_), None) => {
-            Err(CertificateError::Authority { path: certificate_path, why: "no ca.key".into() })
-        }
-        (None, Some(_)) => {
-            Err(CertificateError::Authority { path: certificate_path, why: "no ca.pem".into() })
-        }
-    }
-}
-
-/// Checks that both belong together.
-fn opened(certificate: &str, key: &str) -> Result<KeyPair, String> {
-    let pair = KeyPair::from_pem(key).map_err(|error| error.to_string())?;
-    let certificate =
-        CertificateDer::from_pem_slice(certificate.as_bytes()).map_err(|error| error.to_string())?;
-    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|error| error.to_string())?;
-    CertifiedKey::from_der(vec![certificate], key, &ring::default_provider())
-        .map_err(|error| error.to_string())?;
-    Ok(pair)
-}
-
-/// The name is constant, so that an authority read again issues under the same one.
-fn authority_params(now: Timestamp) -> CertificateParams {
-    let mut params = CertificateParams::default();
-    params.distinguished_name = name("Penstock controller authority");
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    valid(&mut params, now, Span::new().years(AUTHORITY_YEARS));
-    params
-}
-
-fn issue(
-    authority: &Issuer<'static, KeyPair>,
-    names: &[String],
-    now: Timestamp,
-) -> Result<(CertifiedKey, Date), CertificateError> {
-    let key = KeyPair::generate()?;
-    let mut params = CertificateParams::new(names.to_vec())?;
-    params.distinguished_name = name("Penstock controller");
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    params.use_authority_key_identifier_extension = true;
-    let lifetime = Span::new().days(SERVER_DAYS);
-    valid(&mut params, now, lifetime);
-    let certificate = params.signed_by(&key, authority)?;
-    let private =
-        PrivateKeyDer::try_from(key.serialize_der()).map_err(|_| rcgen::Error::CouldNotParseKeyPair)?;
-    let certified =
-        CertifiedKey::from_der(vec![certificate.der().clone()], private, &ring::default_provider())?;
-    Ok((certified, day(now).saturating_add(lifetime)))
-}
-
-fn name(common: &str) -> DistinguishedName {
-    let mut name = DistinguishedName::new();
-    name.push(DnType::CommonName, common);
-    name
-}
-
-fn day(now: Timestamp) -> Date {
-    now.to_zoned(TimeZone::UTC).date()
-}
-
-/// From the day before, because clocks differ.
-fn valid(params: &mut CertificateParams, now: Timestamp, lifetime: Span) {
-    let moment = |date: Date| {
-        let part = |value: i8| u8::try_from(value).unwrap_or(1);
-        date_time_ymd(i32::from(date.year()), part(date.month()), part(date.day()))
-    };
-    params.not_before = moment(day(now).saturating_sub(Span::new().days(1)));
-    params.not_after = moment(day(now).saturating_add(lifetime));
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@
 //! | [`admission`] | the webhook that puts sidecars into pods |
 //! | [`listener`] | TLS connections, for the listeners |
 //! | [`certificates`] | the controller's own authority, and its server certificate |
+//! | [`own_secret`] | a Secret of the controller's own, that all replicas share |
+//! | [`issuer`] | who signs the tokens of the cluster's ServiceAccounts |
 //! | [`tokens`] | tokens that are made once and kept in the data folder |
 //! | [`leader`] | who may write as a single writer |
 //! | [`shutdown`] | when to stop |
@@ -36,9 +38,11 @@ pub mod fleet;
 pub mod grpc;
 pub mod history;
 pub mod ingest;
+pub mod issuer;
 pub mod leader;
 pub mod listener;
 pub mod metrics;
+pub mod own_secret;
 pub mod reconcile;
 pub mod shutdown;
 pub mod store;

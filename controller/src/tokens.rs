@@ -1,4 +1,4 @@
-//! Tokens that are made once and kept in the data folder, readable by its owner only.
+//! Tokens that are made once and kept: in the data folder, readable by its owner only, or in a cluster in a Secret.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -8,8 +8,12 @@ use std::path::{Path, PathBuf};
 use penstock_proto::secret::Secret;
 use rand::RngCore;
 
+use crate::own_secret::{OwnSecret, SecretError};
+
 /// Bytes of chance in a token: nobody guesses it.
 const TOKEN_BYTES: usize = 32;
+/// The key in a Secret.
+const TOKEN_KEY: &str = "token";
 /// Shorter than this is no token, but a file that was cut off or written by hand.
 const SHORTEST: usize = 16;
 
@@ -26,34 +30,50 @@ pub enum TokenError {
         /// Why not.
         source: io::Error,
     },
-    /// Its file holds something else.
-    #[error("{path} holds no token of at least {SHORTEST} printable characters; remove it to have one made")]
+    /// Its file or Secret holds something else.
+    #[error("{place} holds no token of at least {SHORTEST} printable characters; remove it to have one made")]
     Malformed {
-        /// Which file.
-        path: PathBuf,
+        /// Where it is kept.
+        place: String,
     },
+    /// Its Secret cannot be read or made.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
 }
 
 /// The token in a file; made there if there is none.
 pub fn token(path: &Path) -> Result<Secret, TokenError> {
     let at = |step| move |source| TokenError::File { step, path: path.to_owned(), source };
     match fs::read_to_string(path) {
-        Ok(held) => {
-            let held = held.trim();
-            if held.len() < SHORTEST || !held.bytes().all(|byte| byte.is_ascii_graphic()) {
-                return Err(TokenError::Malformed { path: path.to_owned() });
-            }
-            Ok(Secret::new(held))
-        }
+        Ok(held) => checked(&held).ok_or_else(|| TokenError::Malformed { place: path.display().to_string() }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let mut random = [0; TOKEN_BYTES];
-            rand::rng().fill_bytes(&mut random);
-            let token = Secret::new(hex::encode(random));
+            let token = random();
             write_private(path, format!("{}\n", token.expose()).as_bytes()).map_err(at("write"))?;
             Ok(token)
         }
         Err(source) => Err(at("read")(source)),
     }
+}
+
+/// The token in a Secret that all replicas share; made there if there is none.
+pub async fn shared_token(secret: &OwnSecret) -> Result<Secret, TokenError> {
+    let make = || Ok::<_, TokenError>([(TOKEN_KEY.to_owned(), random())].into());
+    let stored = secret.open(make).await?;
+    let held = stored.data.get(TOKEN_KEY).and_then(|held| checked(held.expose()));
+    held.ok_or_else(|| TokenError::Malformed {
+        place: format!("the key {TOKEN_KEY} of Secret {}", secret.name()),
+    })
+}
+
+fn random() -> Secret {
+    let mut random = [0; TOKEN_BYTES];
+    rand::rng().fill_bytes(&mut random);
+    Secret::new(hex::encode(random))
+}
+
+fn checked(held: &str) -> Option<Secret> {
+    let held = held.trim();
+    (held.len() >= SHORTEST && held.bytes().all(|byte| byte.is_ascii_graphic())).then(|| Secret::new(held))
 }
 
 /// Writes a file that only its owner may read; whoever looks finds the old content or the new one.

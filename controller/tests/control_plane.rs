@@ -24,6 +24,8 @@ use uuid::Uuid;
 use wire::report_request::Message as Report;
 use wire::report_response::Message as Answer;
 
+#[path = "control_plane/authority.rs"]
+mod authority;
 #[path = "control_plane/harness.rs"]
 mod harness;
 #[path = "control_plane/identity.rs"]

@@ -120,12 +120,11 @@ impl Reviewed {
         let age = now.duration_since(self.at);
         match &self.verdict {
             Verdict::Refused if age < REFUSAL_COUNTS => Worth::Counts,
-            Verdict::Refused => Worth::Nothing,
             Verdict::Workload { ends: Some(ends), .. } if now >= *ends => Worth::Nothing,
             Verdict::Workload { .. } if age < REVIEW_COUNTS => Worth::Counts,
             Verdict::Workload { ends: Some(_), .. } => Worth::Spare,
-            // Without an end of its own it must not live for ever on one review.
-            Verdict::Workload { ends: None, .. } => Worth::Nothing,
+            // Without an end of its own a token must not live for ever on one review.
+            Verdict::Refused | Verdict::Workload { ends: None, .. } => Worth::Nothing,
         }
     }
 }

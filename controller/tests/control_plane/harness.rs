@@ -89,6 +89,17 @@ impl Controller {
     ) -> Self {
         let data = tempfile::tempdir().unwrap();
         let certificates = Certificates::open(data.path(), &[], Timestamp::now()).unwrap();
+        Self::certified(identity, objects, ingest, adjust, data, certificates).await
+    }
+
+    pub(crate) async fn certified(
+        identity: Identity,
+        objects: Objects,
+        ingest: Ingest,
+        adjust: impl FnOnce(Grpc) -> Grpc,
+        data: TempDir,
+        certificates: Certificates,
+    ) -> Self {
         let (objects, objects_rx) = watch::channel(Arc::new(objects));
         let (registry, metrics, stop) = (Registry::default(), Metrics::new(), CancellationToken::new());
         let clock = Arc::new(Timestamp::now);
@@ -114,6 +125,15 @@ impl Controller {
 
     pub(crate) fn ca_pem(&self) -> String {
         std::fs::read_to_string(self.data.path().join("ca.pem")).unwrap()
+    }
+
+    /// With a history that leads nowhere, and these certificates.
+    pub(crate) async fn with_certificates(certificates: Certificates) -> Self {
+        let (ingest, _) = ingest_into(&"host=/nowhere user=nobody".parse().unwrap());
+        let data = tempfile::tempdir().unwrap();
+        std::fs::write(data.path().join("ca.pem"), &**certificates.bundle().borrow()).unwrap();
+        let identity = Identity::SharedToken(Secret::new(TOKEN));
+        Self::certified(identity, Objects::default(), ingest, |grpc| grpc, data, certificates).await
     }
 
     /// Adds an account, or changes its priority.
