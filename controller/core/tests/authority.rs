@@ -1,8 +1,6 @@
 //! An authority over years: leaders that come late, replicas that renew from what they read last, proxies that
 //! trust what reached them last.
 
-#![expect(clippy::unwrap_used, reason = "helpers of a test")]
-
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 

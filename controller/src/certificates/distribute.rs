@@ -65,42 +65,28 @@ impl Distribution {
         election: Election,
         stop: CancellationToken,
     ) {
-        let mut done = Done::default();
-        let mut look = Instant::now();
-        let mut failing = false;
+        let (mut done, mut look, mut failing) = (Done::default(), Instant::now(), false);
         while !stop.is_cancelled() {
-            let wake = match election.leadership() {
-                Some(leadership) => {
-                    if Instant::now() >= look {
-                        done = Done::default();
-                        look = Instant::now() + LOOK;
-                    }
-                    let (pem, wanted) =
-                        (Arc::clone(&bundle.borrow_and_update()), self.wanted(&objects.borrow_and_update()));
-                    let result = self.once(&leadership, &pem, &wanted, &mut done).await;
-                    let failed_before = std::mem::replace(&mut failing, result.is_err());
-                    match result {
-                        Err(error) if !failed_before => {
-                            let error: &dyn std::error::Error = &error;
-                            warn!(
-                                error,
-                                "ConfigMaps with our authority cannot be written; proxies that start there wait"
-                            );
-                        }
-                        Ok(()) | Err(_) => {}
-                    }
-                    if failing { look.min(Instant::now() + RETRY) } else { look }
+            let pem = Arc::clone(&bundle.borrow_and_update());
+            let wanted = self.wanted(&objects.borrow_and_update());
+            let wake = if let Some(leadership) = election.leadership() {
+                if Instant::now() >= look {
+                    (done, look) = (Done::default(), Instant::now() + LOOK);
                 }
-                None => {
-                    look = Instant::now();
-                    Instant::now() + LEADS
-                }
+                let result = self.once(&leadership, &pem, &wanted, &mut done).await;
+                failing = told(result, failing);
+                if failing { look.min(Instant::now() + RETRY) } else { look }
+            } else {
+                look = Instant::now();
+                Instant::now() + LEADS
             };
+            // Objects change all the time; namespaces seldom.
+            let differs = |objects: &Arc<Objects>| self.wanted(objects) != wanted;
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = sleep_until(wake) => {}
                 Ok(()) = bundle.changed() => {}
-                Ok(()) = objects.changed() => {}
+                Ok(_) = objects.wait_for(differs) => {}
             }
         }
     }
@@ -138,7 +124,8 @@ impl Distribution {
             match written {
                 Ok(()) => count += usize::from(done.namespaces.insert(namespace)),
                 Err(error) if is_going(&error) => {
-                    debug!(namespace, "a namespace that goes needs no authority")
+                    debug!(namespace, "a namespace that goes needs no authority");
+                    done.namespaces.insert(namespace);
                 }
                 Err(error) if result.is_ok() => result = Err(error),
                 Err(_) => {}
@@ -180,6 +167,16 @@ impl Distribution {
         let api = Api::<ConfigMap>::namespaced(self.client.clone(), namespace);
         api.patch(&self.name, &params, &Patch::Apply(map)).await.map(drop)
     }
+}
+
+/// Whether it failed; said when it begins.
+fn told(result: Result<(), kube::Error>, failing: bool) -> bool {
+    let Err(error) = result else { return false };
+    if !failing {
+        let error: &dyn std::error::Error = &error;
+        warn!(error, "ConfigMaps with our authority cannot be written; proxies that start there wait");
+    }
+    true
 }
 
 /// The namespace is being deleted, or is gone.

@@ -219,7 +219,7 @@ async fn a_sidecar_s_history_is_its_own_pod_s_and_a_gateway_s_is_anybody_s() {
     let controller = controller_with(ingest, Duration::from_hours(1)).await;
 
     let caller =
-        Caller { namespace: "llm".into(), pod: "a".into(), service_account: "b".into(), key: "".into() };
+        Caller { namespace: "llm".into(), pod: "a".into(), service_account: "b".into(), key: String::new() };
     let made_up = || Event {
         caller: caller.clone(),
         account: Some(oid("llm/own")),
