@@ -6,6 +6,7 @@
 //! | [`accounts`] | `penstock accounts …`: list, add, pause, resume, remove, describe |
 //! | [`keys`] | `penstock keys …`: client keys for callers from other machines |
 //! | [`requests`] | `penstock requests [--follow]`: the history, and live |
+//! | [`check`] | `penstock check`: whether an installation in a cluster is well |
 //! | [`inject`] | `penstock inject`: manifests get their sidecars without a webhook |
 //! | [`stats`] | `penstock stats`: totals, models, accounts |
 //! | [`uninstall`] | what the chart runs when its release has gone |
@@ -14,6 +15,7 @@
 //! | [`output`] | tables for people, JSON and YAML for programs |
 
 mod accounts;
+mod check;
 mod client;
 mod inject;
 mod keys;
@@ -57,6 +59,8 @@ enum Command {
     /// Remove what the controller made besides the Helm release; the chart runs this when the release has gone
     #[command(hide = true)]
     UninstallLeftovers(uninstall::UninstallArgs),
+    /// Check whether an installation in a cluster is well, and say what to do if not
+    Check(check::CheckArgs),
     /// Put sidecars into the pods of manifests, as the webhook would
     Inject(inject::InjectArgs),
     /// Print a completion script for your shell
@@ -75,13 +79,17 @@ fn main() -> ExitCode {
         Err(error) => return fail(&error.into()),
     };
     match runtime.block_on(run(cli.command)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => fail(&error),
     }
 }
 
-async fn run(command: Command) -> anyhow::Result<()> {
-    match command {
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let done = match command {
+        Command::Check(args) => {
+            let healthy = check::run(args).await?;
+            return Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
         Command::Up(args) => up::run(args).await,
         Command::Accounts(command) => accounts::run(command).await,
         Command::Keys(command) => keys::run(command).await,
@@ -93,7 +101,8 @@ async fn run(command: Command) -> anyhow::Result<()> {
             clap_complete::generate(shell, &mut Cli::command(), "penstock", &mut std::io::stdout());
             Ok(())
         }
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {

@@ -35,5 +35,7 @@ pub mod status;
 pub mod validate;
 pub mod world;
 
+/// What the values of a Secret are read into.
+pub use penstock_proto::secret::Secret;
 pub use reconcile::{Plan, reconcile};
 pub use world::World;

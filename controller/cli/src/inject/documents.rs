@@ -97,22 +97,25 @@ pub(super) fn to_yaml(files: &[File]) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// The one document, or a List of them.
+/// The one document, or a List of all that is in them: kubectl reads no List in a List.
 pub(super) fn to_json(files: &[File]) -> anyhow::Result<String> {
-    let mut all: Vec<_> = files
-        .iter()
-        .flat_map(|file| &file.parts)
-        .map(|part| &part.manifest)
-        .filter(|it| !it.is_null())
-        .collect();
-    let whole = match (all.len(), all.pop()) {
-        (1, Some(one)) => one.clone(),
-        (_, last) => {
-            all.extend(last);
-            json!({ "apiVersion": "v1", "kind": "List", "items": all })
+    let parts = files.iter().flat_map(|file| &file.parts);
+    let all: Vec<_> = parts.map(|part| &part.manifest).filter(|manifest| !manifest.is_null()).collect();
+    let whole = match all[..] {
+        [one] => one.clone(),
+        _ => {
+            json!({ "apiVersion": "v1", "kind": "List", "items": all.into_iter().flat_map(items).collect::<Vec<_>>() })
         }
     };
     Ok(serde_json::to_string_pretty(&whole).context("writing JSON")? + "\n")
+}
+
+/// The objects of a List, or the one.
+fn items(manifest: &Value) -> Vec<&Value> {
+    match manifest["items"].as_array() {
+        Some(items) if manifest["kind"] == "List" => items.iter().collect(),
+        _ => vec![manifest],
+    }
 }
 
 /// As kubectl reads it: YAML 1.1, in which `0644` is octal and `on` is true.
