@@ -1,12 +1,13 @@
 //! One HTTP/1.1 connection: its byte stream and what has been read of it but not yet used.
 //! Holds no buffer while it waits: ten thousand idle streams must fit in little memory.
 
+use std::cell::RefCell;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::{BufMut as _, BytesMut};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncRead as _, AsyncReadExt as _, ReadBuf};
 
 use crate::upstream::io::Io;
 
@@ -14,6 +15,11 @@ use crate::upstream::io::Io;
 const MIN_READ: usize = 8 * 1024;
 /// Largest piece handed on. Larger ones save no system calls worth having, and each slow reader holds one.
 const MAX_READ: usize = 64 * 1024;
+
+thread_local! {
+    /// Where little is read to before it is known how little. Used within one poll only.
+    static SCRATCH: RefCell<[u8; MIN_READ]> = const { RefCell::new([0; MIN_READ]) };
+}
 
 /// An open HTTP/1.1 connection.
 #[derive(Debug)]
@@ -50,6 +56,9 @@ impl Wire {
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         ready!(self.io.poll_maybe_readable(cx))?;
+        if self.room == MIN_READ && self.buf.capacity() - self.buf.len() < MIN_READ {
+            return self.poll_read_little(cx);
+        }
         if self.buf.capacity() - self.buf.len() < self.room / 2 {
             // Takes the old allocation back if nothing refers to it any more.
             self.buf.reserve(self.room);
@@ -62,6 +71,21 @@ impl Wire {
             self.room = (self.room / 2).max(MIN_READ);
         }
         Poll::Ready(Ok(read))
+    }
+
+    /// Reads through the thread's buffer, so that what is kept takes as much room as it has bytes: a head and a first
+    /// event are held back until the answer has proved to be one.
+    fn poll_read_little(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut into = ReadBuf::new(&mut scratch[..]);
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut into))?;
+            let read = into.filled().len();
+            self.buf.extend_from_slice(into.filled());
+            if read == MIN_READ {
+                self.room = MIN_READ * 2;
+            }
+            Poll::Ready(Ok(read))
+        })
     }
 }
 
