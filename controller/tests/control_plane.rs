@@ -9,10 +9,9 @@ use std::sync::atomic::Ordering;
 use jiff::Timestamp;
 use penstock_controller::store::Store;
 use penstock_controller::store::embedded::Embedded;
-use penstock_proto::event::{Caller, Ending, Event};
+use penstock_proto::event::{Ending, Event};
 use penstock_proto::limits::{Cooldown, CooldownReason, CooldownScope};
 use penstock_proto::observation::Observation;
-use penstock_proto::usage::{Usage, UsageSource};
 use penstock_proto::wire;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -49,34 +48,12 @@ fn limited(account: &str) -> Observation {
 }
 
 fn event() -> Event {
-    let now = Timestamp::now();
     Event {
-        id: Uuid::now_v7(),
-        received_at: now,
-        first_byte_at: None,
-        finished_at: now,
-        caller: Caller::default(),
         method: "POST".into(),
         path: "/v1/messages".into(),
-        dialect: None,
-        pool: None,
-        account: None,
-        provider: String::new(),
-        model_asked: String::new(),
-        model_sent: String::new(),
-        model_answered: String::new(),
-        session: String::new(),
         status: 200,
         ending: Ending::Complete,
-        stream: false,
-        attempts: Vec::new(),
-        usage: Usage::default(),
-        usage_source: UsageSource::None,
-        trace_id: String::new(),
-        warnings: Vec::new(),
-        error: String::new(),
-        request_bytes: 0,
-        response_bytes: 0,
+        ..Event::new(Uuid::now_v7(), Timestamp::now())
     }
 }
 

@@ -121,3 +121,37 @@ pub struct Event {
     /// Body bytes to the client.
     pub response_bytes: u64,
 }
+
+impl Event {
+    /// A request of which nothing is known but when it came; it was answered with nothing.
+    pub fn new(id: Uuid, received_at: Timestamp) -> Self {
+        Self {
+            id,
+            received_at,
+            first_byte_at: None,
+            finished_at: received_at,
+            caller: Caller::default(),
+            method: String::new(),
+            path: String::new(),
+            dialect: None,
+            pool: None,
+            account: None,
+            provider: String::new(),
+            model_asked: String::new(),
+            model_sent: String::new(),
+            model_answered: String::new(),
+            session: String::new(),
+            status: 0,
+            ending: Ending::ClientLeft,
+            stream: false,
+            attempts: Vec::new(),
+            usage: Usage::default(),
+            usage_source: UsageSource::None,
+            trace_id: String::new(),
+            warnings: Vec::new(),
+            error: String::new(),
+            request_bytes: 0,
+            response_bytes: 0,
+        }
+    }
+}

@@ -2,7 +2,7 @@
 //! total. Survives the end of the process. Never holds events in memory.
 //!
 //! A record is its length (4 bytes, little endian), the CRC-32 of its payload (4 bytes) and the
-//! payload. A record that was cut off by a crash ends its segment. Nothing is made durable while
+//! payload: a byte that says how it is written, and the event. A record that was cut off by a crash ends its segment. Nothing is made durable while
 //! requests run except at the end of a segment: a killed process loses nothing (the pages are the
 //! kernel's), a machine that loses power loses what it had not written back yet.
 //!

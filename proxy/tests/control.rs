@@ -6,12 +6,11 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use penstock_proto::event::{Caller, Ending, Event};
+use penstock_proto::event::{Ending, Event};
 use penstock_proto::limits::{Cooldown, CooldownReason, CooldownScope};
 use penstock_proto::observation::Observation;
 use penstock_proto::peer::ProxyIdentity;
 use penstock_proto::snapshot::Snapshot;
-use penstock_proto::usage::{Usage, UsageSource};
 use penstock_proto::wire;
 use penstock_proxy::config::ControllerConfig;
 use penstock_proxy::control::{Control, ControlStatus};
@@ -87,32 +86,11 @@ fn push(nonce: u64, changed: Vec<wire::Resource>, complete: bool) -> wire::Updat
 
 fn event(path: &str) -> Event {
     Event {
-        id: Uuid::now_v7(),
-        received_at: Timestamp::UNIX_EPOCH,
-        first_byte_at: None,
-        finished_at: Timestamp::UNIX_EPOCH,
-        caller: Caller::default(),
         method: "POST".into(),
         path: path.into(),
-        dialect: None,
-        pool: None,
-        account: None,
-        provider: String::new(),
-        model_asked: String::new(),
-        model_sent: String::new(),
-        model_answered: String::new(),
-        session: String::new(),
         status: 200,
         ending: Ending::Complete,
-        stream: false,
-        attempts: Vec::new(),
-        usage: Usage::default(),
-        usage_source: UsageSource::None,
-        trace_id: String::new(),
-        warnings: Vec::new(),
-        error: String::new(),
-        request_bytes: 0,
-        response_bytes: 0,
+        ..Event::new(Uuid::now_v7(), Timestamp::UNIX_EPOCH)
     }
 }
 

@@ -89,7 +89,7 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
     stop.cancel();
     tokio::select! {
         () = programs.stop_all() => {}
-        () = asked_again() => programs.hurry().await,
+        () = asked_again(signalled) => programs.hurry().await,
     }
     if args.demo {
         demo::remove_manifest(&settings.config);
@@ -221,7 +221,7 @@ async fn wait_for_signal(stop: CancellationToken) {
 }
 
 /// A second signal. Some senders (`timeout`) signal a process and its group: that is one wish, not two.
-async fn asked_again() {
+async fn asked_again(signalled: impl AsyncFnOnce()) {
     tokio::time::sleep(SAME_WISH).await;
     signalled().await;
 }
@@ -236,5 +236,35 @@ async fn signalled() {
             }
         }
         Err(_) => drop(tokio::signal::ctrl_c().await),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Notify;
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    /// When a second wish is heard, of signals that come at these times after the first.
+    async fn heard_at(signals: &[u64]) -> Duration {
+        let (begun, signal) = (Instant::now(), Notify::new());
+        let sending = async {
+            for at in signals {
+                sleep(Duration::from_millis(*at).saturating_sub(begun.elapsed())).await;
+                signal.notify_waiters();
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = asked_again(async || signal.notified().await) => begun.elapsed(),
+            () = sending => unreachable!("it never ends"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_signal_that_comes_twice_at_once_is_one_wish_and_a_later_one_is_another() {
+        assert_eq!(heard_at(&[0, 1, 900, 2_500]).await, Duration::from_millis(2_500));
+        assert_eq!(heard_at(&[1_100]).await, Duration::from_millis(1_100));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use jiff::Timestamp;
-use penstock_proto::event::{Caller, Ending, Event};
+use penstock_proto::event::{Ending, Event};
 use penstock_proto::peer::ProxyIdentity;
 use penstock_proto::usage::{Usage, UsageSource};
 use penstock_proto::wire;
@@ -21,32 +21,17 @@ use wire::report_response::Message as Answer;
 pub(crate) fn event() -> Event {
     let now = Timestamp::now();
     Event {
-        id: Uuid::now_v7(),
-        received_at: now,
         first_byte_at: Some(now),
-        finished_at: now,
-        caller: Caller::default(),
         method: "POST".into(),
         path: "/v1/messages".into(),
-        dialect: None,
-        pool: None,
-        account: None,
         provider: "anthropic".into(),
-        model_asked: "claude-sonnet-4-5".into(),
         model_sent: "claude-sonnet-4-5".into(),
-        model_answered: "claude-sonnet-4-5".into(),
-        session: String::new(),
         status: 200,
         ending: Ending::Complete,
         stream: true,
-        attempts: Vec::new(),
         usage: Usage { input_tokens: 1_000, output_tokens: 100, ..Usage::default() },
         usage_source: UsageSource::Reported,
-        trace_id: String::new(),
-        warnings: Vec::new(),
-        error: String::new(),
-        request_bytes: 10,
-        response_bytes: 20,
+        ..Event::new(Uuid::now_v7(), now)
     }
 }
 

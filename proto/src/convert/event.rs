@@ -1,5 +1,6 @@
 //! History events.
 
+use prost::Message;
 use uuid::Uuid;
 
 use super::account::{read_dialect, write_dialect};
@@ -40,6 +41,19 @@ impl TryFrom<wire::Event> for Event {
             request_bytes: wire.request_bytes,
             response_bytes: wire.response_bytes,
         })
+    }
+}
+
+impl Event {
+    /// The contract's message, to be kept by a program of any version.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        wire::Event::from(self).encode_to_vec()
+    }
+
+    /// Reads what [`Event::to_bytes`] wrote, also that of an older or a newer program.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ConvertError> {
+        let wire = wire::Event::decode(bytes);
+        wire.map_err(|_| ConvertError::new("event", Reason::Malformed))?.try_into()
     }
 }
 

@@ -10,7 +10,7 @@ use penstock_proto::snapshot::{Account, AccountLimits, Credential, Egress, Snaps
 pub(crate) fn account(id: &str) -> Account {
     let secret = Secret::new(format!("key of {id}"));
     Account {
-        id: id.parse().unwrap(),
+        id: id.parse().expect("a name"),
         provider: "anthropic".into(),
         family: "anthropic".into(),
         dialects: vec![Dialect::AnthropicMessages],

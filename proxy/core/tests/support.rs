@@ -1,18 +1,18 @@
 //! Accounts, pools, answers of providers, and one proxy's state under a clock of the test's.
 
 pub(crate) mod answers;
+#[path = "../src/test_support.rs"]
+#[expect(dead_code, reason = "the tests beside the code need more of it")]
+mod beside;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use penstock_proto::dialect::{CredentialScheme, Dialect};
+use penstock_proto::dialect::Dialect;
 use penstock_proto::ids::AccountId;
 use penstock_proto::observation::Observation;
-use penstock_proto::secret::Secret;
-use penstock_proto::snapshot::{
-    Account, AccountLimits, AccountState, Credential, Egress, Pool, Snapshot, Strategy,
-};
+use penstock_proto::snapshot::{Account, AccountState, Pool, Snapshot, Strategy};
 use penstock_proxy_core::affinity::SessionKey;
 use penstock_proxy_core::attempt::{Attempts, Request, Step};
 use penstock_proxy_core::classify::{Verdict, classify};
@@ -39,30 +39,7 @@ pub(crate) fn id(name: &str) -> AccountId {
 
 /// An Anthropic account with an API key that serves every model. Each has a host of its own.
 pub(crate) fn account(name: &str) -> Account {
-    let secret = Secret::new(format!("key of {name}"));
-    Account {
-        id: id(name),
-        provider: "anthropic".into(),
-        family: "anthropic".into(),
-        dialects: vec![Dialect::AnthropicMessages],
-        base_url: format!("https://{name}.example"),
-        credential: Some(Credential {
-            scheme: CredentialScheme::AnthropicApiKey,
-            fingerprint: secret.fingerprint(),
-            secret,
-            account_id: None,
-            expires_at: None,
-        }),
-        priority: 0,
-        paused: false,
-        allow_models: Vec::new(),
-        model_map: Vec::new(),
-        limits: AccountLimits::default(),
-        headers: Vec::new(),
-        egress: Egress::default(),
-        session_tracked: false,
-        auto_fallback: false,
-    }
+    Account { base_url: format!("https://{name}.example"), ..beside::account(id(name).as_str()) }
 }
 
 /// The pool that fixtures use: all accounts, four attempts, no hold.

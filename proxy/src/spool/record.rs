@@ -1,4 +1,5 @@
-//! One record of a spool file: length, checksum, event. Reading never fails on damage, it stops there.
+//! One record of a spool file: length, checksum, version, event as the contract writes it, so that a program
+//! of another version reads it. Reading never fails on damage, it stops there.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
@@ -9,6 +10,9 @@ use penstock_proto::event::Event;
 
 /// Above this a length is damage and not an event: the largest event is a few KiB.
 const MAX_RECORD: u32 = 1 << 20;
+
+/// How a payload is written: its first byte.
+const VERSION: u8 = 1;
 
 /// Bytes before the payload.
 const HEADER: u64 = 8;
@@ -25,7 +29,7 @@ pub(super) struct Records {
 
 /// Writes one event; its size in the file, bytes.
 pub(super) fn write_record(out: &mut impl Write, event: &Event) -> io::Result<u64> {
-    let payload = serde_json::to_vec(event)?;
+    let payload = [&[VERSION], event.to_bytes().as_slice()].concat();
     let length = u32::try_from(payload.len()).map_err(io::Error::other)?;
     out.write_all(&length.to_le_bytes())?;
     out.write_all(&checksum(&payload).to_le_bytes())?;
@@ -82,10 +86,10 @@ fn next(file: &mut impl Read) -> io::Result<Next> {
     if payload.is_empty() || read_full(file, &mut payload)? < payload.len() || checksum(&payload) != sum {
         return Ok(Next::Damage);
     }
-    // A record of a version that cannot be read any more is damage too: nothing after it is lost on
-    // the wire, because a segment holds records of one version.
-    Ok(serde_json::from_slice(&payload)
-        .map_or(Next::Damage, |event| Next::Event(Box::new(event), HEADER + u64::from(length))))
+    // A record that is written in a way of the future is damage too, and so is all that follows it: a segment
+    // is of one program.
+    let event = payload.strip_prefix(&[VERSION]).and_then(|event| Event::from_bytes(event).ok());
+    Ok(event.map_or(Next::Damage, |event| Next::Event(Box::new(event), HEADER + u64::from(length))))
 }
 
 /// Fills `buffer` as far as the file goes.

@@ -71,3 +71,20 @@ fn a_full_spool_drops_its_oldest_segment_and_counts_what_was_in_it() {
     spool.append(&[event("/3")]).unwrap();
     assert_eq!((spool.dropped(), paths_of(spool.read(9).unwrap())), (2, vec!["/3".to_owned()]));
 }
+
+#[test]
+fn what_another_version_wrote_is_read() {
+    // Of the first version, but for a field of the future (number 999) at its end.
+    let event = event("/v1/messages");
+    let mut payload = vec![1];
+    payload.extend(event.to_bytes());
+    payload.extend([0xb8, 0x3e, 7]);
+    let mut crc = flate2::Crc::new();
+    crc.update(&payload);
+    let length = u32::try_from(payload.len()).unwrap();
+    let record = [&length.to_le_bytes(), &crc.sum().to_le_bytes(), payload.as_slice()].concat();
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join("events-00000000000000000007.spool"), record).unwrap();
+    let (events, _) = Spool::open(dir.path(), 1 << 20).unwrap().read(9).unwrap().unwrap();
+    assert_eq!(events, [event]);
+}

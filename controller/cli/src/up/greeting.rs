@@ -1,5 +1,7 @@
 //! What a person needs to know after the start: addresses, accounts, and a line to paste per client.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+
 use anyhow::Context;
 use serde::Deserialize;
 use serde_json::json;
@@ -29,8 +31,11 @@ pub(crate) async fn print(
     api: &Api,
     demo: bool,
 ) -> anyhow::Result<()> {
-    let (proxy_at, admin_at, api_at) =
-        (proxy.address("listen")?, proxy.address("admin")?, controller.address("api")?);
+    let (proxy_at, admin_at, api_at) = (
+        reachable(proxy.address("listen")?),
+        reachable(proxy.address("admin")?),
+        reachable(controller.address("api")?),
+    );
     let link: LoginLink =
         api.post("/api/session/links", &json!({})).await.context("asking for a dashboard link")?;
     let accounts = accounts::list(api).await.context("asking for the accounts")?;
@@ -64,6 +69,27 @@ pub(crate) async fn print(
     Ok(())
 }
 
+/// Where a client finds a listener: one that listens everywhere is at this machine's own address.
+fn reachable(listener: SocketAddr) -> SocketAddr {
+    if !listener.ip().is_unspecified() {
+        return listener;
+    }
+    let (any, elsewhere, loopback): (IpAddr, IpAddr, IpAddr) = match listener.ip() {
+        // Addresses of documents: nothing is sent there, only a route is looked up.
+        IpAddr::V4(any) => (any.into(), Ipv4Addr::new(192, 0, 2, 1).into(), Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(any) => {
+            (any.into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(), Ipv6Addr::LOCALHOST.into())
+        }
+    };
+    let own = || -> std::io::Result<IpAddr> {
+        let socket = UdpSocket::bind((any, 0))?;
+        socket.connect((elsewhere, 9))?;
+        Ok(socket.local_addr()?.ip())
+    };
+    // Without any network there is only this machine.
+    SocketAddr::new(own().unwrap_or(loopback), listener.port())
+}
+
 /// One line per client that points it at the pool. The key is a placeholder that SDKs insist on.
 pub(crate) fn lines_to_paste(base: &str) -> [(&'static str, String); 4] {
     [
@@ -89,6 +115,18 @@ fn no_accounts() -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_listener_everywhere_is_shown_where_it_can_be_reached() {
+        let named: SocketAddr = "127.0.0.1:8080".parse().unwrap();
+        assert_eq!(reachable(named), named);
+        for everywhere in ["0.0.0.0:8080", "[::]:8080"] {
+            let everywhere: SocketAddr = everywhere.parse().unwrap();
+            let shown = reachable(everywhere);
+            assert!(!shown.ip().is_unspecified() && shown.port() == 8080, "{shown}");
+            assert_eq!(shown.is_ipv4(), everywhere.is_ipv4());
+        }
+    }
 
     #[test]
     fn openai_clients_get_a_base_url_with_v1_and_anthropic_clients_without() {

@@ -18,6 +18,9 @@ use super::install::{Install, Owner, other_user};
 /// A socket's path has 107 bytes on Linux and 103 on macOS; `/.s.PGSQL.5432` needs 14 of them.
 const MAX_SOCKET_DIR: usize = 88;
 
+/// On every Unix, short, and open to every user, which the folder that `TMPDIR` names need not be.
+const OPEN_TO_ALL: &str = "/tmp";
+
 /// The database's owner. Not a person's name, so that the same folder works for whoever runs us.
 const USER: &str = "penstock";
 
@@ -77,13 +80,11 @@ impl Cluster {
         std::fs::create_dir_all(data).map_err(file("create", data))?;
         let data = data.canonicalize().map_err(file("find", data))?;
         let path = data.join("postgres");
-        let socket = if path.as_os_str().len() <= MAX_SOCKET_DIR {
-            path.clone()
-        } else {
-            PathBuf::from(format!("/tmp/penstock-{}", short_name(&path)))
-        };
+        let owner = other_user();
+        let fits = |folder: &Path| folder.as_os_str().len() <= MAX_SOCKET_DIR;
+        let socket = if fits(&path) { path.clone() } else { short_folder(&path, owner.is_some(), fits) };
         let (log, lock) = (data.join("postgres.log"), data.join("postgres.lock"));
-        Ok(Self { install, log, lock, socket, owner: other_user(), path })
+        Ok(Self { install, path, log, lock, socket, owner })
     }
 
     /// The data folder.
@@ -261,6 +262,14 @@ fn give(path: &Path, uid: u32, gid: u32) -> Result<(), EmbeddedError> {
 fn file(step: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> EmbeddedError {
     let path = path.to_owned();
     move |source| EmbeddedError::File { step, path, source }
+}
+
+/// A folder for the socket of a cluster whose own path is too long for one: in the platform's folder for
+/// temporary files, unless that is too long as well, or the server is another user's, who may not walk there.
+fn short_folder(path: &Path, of_another: bool, fits: impl Fn(&Path) -> bool) -> PathBuf {
+    let name = format!("penstock-{}", short_name(path));
+    let folder = std::env::temp_dir().join(&name);
+    if fits(&folder) && !of_another { folder } else { Path::new(OPEN_TO_ALL).join(name) }
 }
 
 /// A short name for a path, the same in every version of the program.
