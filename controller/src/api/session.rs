@@ -1,6 +1,8 @@
 //! Who may use the API: the admin token, one-time links, and the dashboard's session cookie.
 //!
-//! The token never reaches a page: a link's code or the login form is exchanged for an `HttpOnly` cookie.
+//! The token never reaches a page: a link's code or the login form is exchanged for an `HttpOnly` cookie. Both are
+//! signed with the token instead of remembered, so that they hold at every replica and after a restart (a link
+//! then works once at each), and another token ends them all.
 //! A request of another site is refused by its `Origin`, one by another name of this machine by its `Host`.
 
 use std::collections::BTreeMap;
@@ -16,6 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use penstock_proto::secret::Secret;
 use rand::RngCore;
+use ring::hmac;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use utoipa::ToSchema;
@@ -27,8 +30,8 @@ use super::extract::{Json, Query};
 const SESSION_LENGTH: SignedDuration = SignedDuration::from_hours(12);
 /// Long enough to copy a link from a terminal to a browser.
 const LINK_LENGTH: SignedDuration = SignedDuration::from_mins(10);
-/// Sessions and links kept at most; the oldest go first. A person has a few browsers.
-const MAX_GRANTS: usize = 256;
+/// Followed links remembered at most; the oldest go first. A person has a few browsers.
+const MAX_FOLLOWED: usize = 256;
 const COOKIE: &str = "penstock_session";
 
 /// Who may use the API. Cheap to clone.
@@ -37,14 +40,16 @@ pub struct Access(Arc<Inner>);
 
 struct Inner {
     admin_token: Secret,
-    issued: Mutex<Issued>,
+    signing: hmac::Key,
+    /// Links that were followed here, until they end.
+    followed: Mutex<BTreeMap<String, Timestamp>>,
 }
 
-/// What was issued and has not ended, by its random name.
-#[derive(Default)]
-struct Issued {
-    sessions: BTreeMap<String, Timestamp>,
-    links: BTreeMap<String, Timestamp>,
+/// What was issued: the one is no good as the other.
+#[derive(Clone, Copy)]
+enum Purpose {
+    Session,
+    Link,
 }
 
 /// Where a one-time link leads.
@@ -86,45 +91,48 @@ impl Done {
 impl Access {
     /// Access by this token.
     pub fn by_token(admin_token: Secret) -> Self {
-        Self(Arc::new(Inner { admin_token, issued: Mutex::default() }))
+        let signing = hmac::Key::new(hmac::HMAC_SHA256, admin_token.expose().as_bytes());
+        Self(Arc::new(Inner { admin_token, signing, followed: Mutex::default() }))
     }
 
     fn is_admin_token(&self, presented: &str) -> bool {
         presented.as_bytes().ct_eq(self.0.admin_token.expose().as_bytes()).into()
     }
 
-    fn issue(
-        &self,
-        which: impl Fn(&mut Issued) -> &mut BTreeMap<String, Timestamp>,
-        until: Timestamp,
-    ) -> String {
-        let mut random = [0_u8; 32];
+    /// `<end>.<chance>.<signature>`.
+    fn issue(&self, purpose: Purpose, until: Timestamp) -> String {
+        let mut random = [0_u8; 16];
         rand::rng().fill_bytes(&mut random);
-        let name = hex::encode(random);
-        let mut issued = self.0.issued.lock();
-        let grants = which(&mut issued);
-        if grants.len() >= MAX_GRANTS
-            && let Some(oldest) = grants.iter().min_by_key(|(_, until)| **until).map(|(name, _)| name.clone())
-        {
-            grants.remove(&oldest);
-        }
-        grants.insert(name.clone(), until);
-        name
+        let text = format!("{}.{}", until.as_second(), hex::encode(random));
+        let signature = hmac::sign(&self.0.signing, purpose.signed(&text).as_bytes());
+        format!("{text}.{}", hex::encode(signature))
     }
 
-    fn has_session(&self, name: &str, now: Timestamp) -> bool {
-        let mut issued = self.0.issued.lock();
-        issued.sessions.retain(|_, until| *until > now);
-        issued.sessions.contains_key(name)
+    /// When what was issued for this purpose ends; `None`: it was not, or it has ended.
+    fn holds(&self, purpose: Purpose, issued: &str, now: Timestamp) -> Option<Timestamp> {
+        let (text, signature) = issued.rsplit_once('.')?;
+        let signature = hex::decode(signature).ok()?;
+        hmac::verify(&self.0.signing, purpose.signed(text).as_bytes(), &signature).ok()?;
+        let until = Timestamp::from_second(text.split_once('.')?.0.parse().ok()?).ok()?;
+        (now < until).then_some(until)
     }
 
-    /// Takes a link's code; the second time it is not there any more.
+    /// Takes a link's code; not a second time.
     fn redeem(&self, code: &str, now: Timestamp) -> bool {
-        self.0.issued.lock().links.remove(code).is_some_and(|until| until > now)
+        let Some(until) = self.holds(Purpose::Link, code, now) else { return false };
+        let mut followed = self.0.followed.lock();
+        followed.retain(|_, until| *until > now);
+        if followed.len() >= MAX_FOLLOWED
+            && let Some(oldest) =
+                followed.iter().min_by_key(|(_, until)| **until).map(|(code, _)| code.clone())
+        {
+            followed.remove(&oldest);
+        }
+        followed.insert(code.to_owned(), until).is_none()
     }
 
     fn session_cookie(&self, now: Timestamp) -> Cookie<'static> {
-        let session = self.issue(|issued| &mut issued.sessions, now + SESSION_LENGTH);
+        let session = self.issue(Purpose::Session, now + SESSION_LENGTH);
         Cookie::build((COOKIE, session)).http_only(true).same_site(SameSite::Strict).path("/").build()
     }
 
@@ -137,6 +145,20 @@ impl Access {
             Some(token) => self.is_admin_token(token.trim()),
             None => jar.get(COOKIE).is_some_and(|cookie| self.has_session(cookie.value(), now)),
         }
+    }
+
+    fn has_session(&self, cookie: &str, now: Timestamp) -> bool {
+        self.holds(Purpose::Session, cookie, now).is_some()
+    }
+}
+
+impl Purpose {
+    fn signed(self, text: &str) -> String {
+        let purpose = match self {
+            Self::Session => "session",
+            Self::Link => "link",
+        };
+        format!("penstock {purpose} {text}")
     }
 }
 
@@ -189,7 +211,7 @@ fn is_address_or_localhost(host: &str) -> bool {
 #[utoipa::path(post, path = "/api/session/links", operation_id = "createLoginLink", tag = "session", responses(
     (status = 200, body = LoginLink), (status = 401, body = ErrorBody)))]
 pub(super) async fn create_link(Extension(access): Extension<Access>) -> Json<LoginLink> {
-    let code = access.issue(|issued| &mut issued.links, Timestamp::now() + LINK_LENGTH);
+    let code = access.issue(Purpose::Link, Timestamp::now() + LINK_LENGTH);
     Json(LoginLink { path: format!("/login?code={code}") })
 }
 
@@ -235,10 +257,10 @@ mod tests {
     fn a_link_works_once_and_only_for_ten_minutes() {
         let access = Access::by_token(Secret::new("t"));
         let now: Timestamp = "2026-11-21T10:00:00Z".parse().unwrap();
-        let code = access.issue(|issued| &mut issued.links, now + LINK_LENGTH);
+        let code = access.issue(Purpose::Link, now + LINK_LENGTH);
         assert!(access.redeem(&code, now));
         assert!(!access.redeem(&code, now));
-        let late = access.issue(|issued| &mut issued.links, now + LINK_LENGTH);
+        let late = access.issue(Purpose::Link, now + LINK_LENGTH);
         assert!(!access.redeem(&late, now + LINK_LENGTH));
     }
 
@@ -250,6 +272,14 @@ mod tests {
         assert!(cookie.http_only() == Some(true) && cookie.same_site() == Some(SameSite::Strict));
         assert!(access.has_session(cookie.value(), now));
         assert!(!access.has_session(cookie.value(), now + SESSION_LENGTH));
+        assert!(Access::by_token(Secret::new("t")).has_session(cookie.value(), now), "at another replica");
+        assert!(!Access::by_token(Secret::new("u")).has_session(cookie.value(), now), "with another token");
+        let longer = cookie.value().replacen(|c: char| c.is_ascii_digit(), "9", 1);
+        assert!(!access.has_session(&longer, now));
+        assert!(
+            !access.has_session(&access.issue(Purpose::Link, now + LINK_LENGTH), now),
+            "a link is no session"
+        );
     }
 
     #[test]
