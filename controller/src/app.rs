@@ -3,25 +3,29 @@
 //!
 //! The end, in order: listeners stop accepting and streams end, history that was received is stored, the
 //! private Postgres is stopped.
+//!
+//! | module | what it owns |
+//! |---|---|
+//! | `tasks` | the tasks in groups, and their end |
+//! | `source` | where objects come from, opened as the settings say |
+
+mod source;
+mod tasks;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use jiff::Timestamp;
 use penstock_controller_core::price::PriceTable;
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::task::{JoinError, JoinSet};
-use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::info;
 
 use crate::api::{self, Access, ApiState, Settings};
 use crate::budget::Budgets;
 use crate::certificates::Certificates;
 use crate::cluster::Cluster;
-use crate::cluster::directory::{self, Directory};
 use crate::config::Config;
 use crate::fleet::Fleet;
 use crate::grpc::{Grpc, Identity, Registry};
@@ -33,28 +37,8 @@ use crate::store::Store;
 use crate::store::embedded::Embedded;
 use crate::store::postgres::Target;
 use crate::tokens::token;
-use crate::{apply, history, shutdown};
-
-/// How long listeners may take to end their streams; live views of the dashboard never end by themselves.
-const LAST_ANSWERS: Duration = Duration::from_secs(3);
-
-/// A task, by what it does, and how it ended.
-type Ended = (&'static str, anyhow::Result<()>);
-
-/// Everything that runs, in groups that end one after the other.
-struct Tasks {
-    /// What may ask for the end; never ends by itself.
-    watchers: JoinSet<Ended>,
-    /// Listeners and decisions.
-    front: JoinSet<Ended>,
-    stop_front: CancellationToken,
-    /// The history's writers.
-    history: JoinSet<Ended>,
-    stop_history: CancellationToken,
-    /// The private Postgres.
-    database: JoinSet<Ended>,
-    stop_database: CancellationToken,
-}
+use crate::{apply, history};
+use tasks::Tasks;
 
 /// What the parts share.
 struct Parts {
@@ -122,7 +106,7 @@ async fn parts(config: &Config, tasks: &mut Tasks) -> anyhow::Result<Parts> {
     let database = database(config, tasks).await?;
     let store = Store::new(database)?;
     let (ingest, ingester) = ingest::channel(store.clone(), history::pricer(PriceTable::built_in()?));
-    let cluster = cluster(config, tasks).await?;
+    let cluster = source::open(config, tasks).await?;
     let (registry, mut metrics) = (Registry::default(), Metrics::new());
     let fleet = Arc::new(Fleet::new(registry.clone(), config.database.is_some()));
     let ingester = ingester.among(fleet.id(), fleet.accompanied());
@@ -171,22 +155,6 @@ async fn database(config: &Config, tasks: &mut Tasks) -> anyhow::Result<Target> 
     Ok(target)
 }
 
-/// The folder of manifests, watched.
-async fn cluster(config: &Config, tasks: &mut Tasks) -> anyhow::Result<Cluster> {
-    let directory = Directory::open(directory::Settings {
-        folder: config.config.clone(),
-        status_file: Some(config.data.join("status.json")),
-        api_keys: config.api_keys.clone(),
-    });
-    let directory = directory.await.context("opening the folder of manifests")?;
-    let watching = Arc::clone(&directory).watch(tasks.stop_front.clone());
-    tasks.front("manifests", async move {
-        watching.await;
-        Ok(())
-    });
-    Ok(Cluster::Directory(directory))
-}
-
 fn router(
     config: &Config,
     parts: Parts,
@@ -222,90 +190,4 @@ async fn listen(flag: &str, address: SocketAddr) -> anyhow::Result<(TcpListener,
         TcpListener::bind(address).await.with_context(|| format!("listening on {address} ({flag})"))?;
     let address = listener.local_addr().context("asking for the address")?;
     Ok((listener, address))
-}
-
-impl Tasks {
-    fn new() -> Self {
-        Self {
-            watchers: JoinSet::new(),
-            front: JoinSet::new(),
-            stop_front: CancellationToken::new(),
-            history: JoinSet::new(),
-            stop_history: CancellationToken::new(),
-            database: JoinSet::new(),
-            stop_database: CancellationToken::new(),
-        }
-    }
-
-    fn watch(&mut self, parent: Option<u32>) {
-        let stop = self.stop_front.clone();
-        self.watchers.spawn(async move { ("signals", shutdown::on_signal(stop).await.map_err(Into::into)) });
-        let stop = self.stop_front.clone();
-        self.watchers.spawn(async move {
-            shutdown::on_parent_gone(parent, stop).await;
-            ("parent", Ok(()))
-        });
-    }
-
-    fn front(&mut self, name: &'static str, task: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
-        self.front.spawn(async move { (name, task.await) });
-    }
-
-    fn history(
-        &mut self,
-        name: &'static str,
-        task: impl Future<Output = anyhow::Result<()>> + Send + 'static,
-    ) {
-        self.history.spawn(async move { (name, task.await) });
-    }
-
-    fn database(
-        &mut self,
-        name: &'static str,
-        task: impl Future<Output = anyhow::Result<()>> + Send + 'static,
-    ) {
-        self.database.spawn(async move { (name, task.await) });
-    }
-
-    async fn until_one_ends(&mut self) -> anyhow::Result<()> {
-        let ended = tokio::select! {
-            () = self.stop_front.cancelled() => return Ok(()),
-            Some(ended) = self.watchers.join_next() => ended,
-            Some(ended) = self.front.join_next() => ended,
-            Some(ended) = self.history.join_next() => ended,
-            Some(ended) = self.database.join_next() => ended,
-        };
-        // A listener may be quicker to notice a stop than this is.
-        if self.stop_front.is_cancelled() { Ok(()) } else { Err(explain(ended)) }
-    }
-
-    /// Ends the groups in order. What has already ended ends at once.
-    async fn end(mut self) {
-        self.stop_front.cancel();
-        if tokio::time::timeout(LAST_ANSWERS, drain(&mut self.front)).await.is_err() {
-            self.front.shutdown().await;
-        }
-        self.stop_history.cancel();
-        drain(&mut self.history).await;
-        self.stop_database.cancel();
-        drain(&mut self.database).await;
-        info!("stopped");
-    }
-}
-
-async fn drain(tasks: &mut JoinSet<Ended>) {
-    while let Some(ended) = tasks.join_next().await {
-        match ended {
-            Ok((_, Ok(()))) => {}
-            ended => error!(error = %explain(ended), "something failed while stopping"),
-        }
-    }
-}
-
-fn explain(ended: Result<Ended, JoinError>) -> anyhow::Error {
-    match ended {
-        Ok((name, Ok(()))) => anyhow::anyhow!("the task {name:?} ended, which it never should"),
-        Ok((name, Err(error))) => error.context(format!("the task {name:?} failed")),
-        Err(error) => anyhow::Error::new(error).context("a task panicked"),
-    }
 }

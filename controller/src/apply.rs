@@ -1,75 +1,153 @@
-//! Does what a plan says beyond being published: tells of transitions, and, as leader, writes statuses.
-//! Decides nothing; a plan that came while one was applied is applied next, those in between are skipped.
+//! Does what a plan says beyond being published: writes statuses, and tells of what began or ended once it is
+//! written. A replica that does not lead only adds to accounts what it knows and they do not say.
+//! Decides nothing: what may be written, and when, is `penstock_controller_core::damp`. A plan that came while
+//! one was applied is applied next, those in between are skipped.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use penstock_controller_core::Plan;
-use penstock_controller_core::reconcile::{StatusWrite, Transition};
+use penstock_controller_core::damp::{self, Pacer};
+use penstock_controller_core::reconcile::{Refused, StatusWrite, Transition};
+use penstock_controller_core::validate::Kind;
 use penstock_crds::account::status::State;
-use penstock_proto::ids::AccountId;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::cluster::{Cluster, WriteError};
+use crate::cluster::{Cluster, Notice, Outcome, Written};
 use crate::leader::{Election, Leadership};
 
-/// Between two writes of statuses at least: they are for people and for a start after this one, proxies
-/// are told at once.
-const PACE: Duration = Duration::from_secs(1);
+/// What comes in a burst is written together.
+const TOGETHER: Duration = Duration::from_millis(100);
+
+/// After a failure the same is tried again no sooner.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Applies plans until `stop`, and the last one before it ends.
 pub async fn run(
     cluster: Cluster,
     mut plans: watch::Receiver<Arc<Plan>>,
-    election: Election,
+    mut election: Election,
     stop: CancellationToken,
 ) {
-    let mut told = Told::default();
+    let mut applier = Applier { cluster, pacer: Pacer::default(), began: Instant::now(), failing: false };
     loop {
+        let ends = stop.is_cancelled();
         let plan = Arc::clone(&plans.borrow_and_update());
-        told.tell(&plan.transitions);
-        if let Some(leadership) = election.leadership()
-            && let Err(error) = write(&leadership, &cluster, &plan.writes).await
-        {
-            let error: &dyn std::error::Error = &error;
-            warn!(error, "statuses could not be written; they are in force all the same");
-        }
-        if stop.is_cancelled() {
+        let next = applier.apply(&plan, &election, ends).await;
+        if ends {
             return;
         }
         tokio::select! {
             () = stop.cancelled() => {}
             () = async {
-                tokio::time::sleep(PACE).await;
-                // An error means that the loop has ended, and with it the process.
-                let _ = plans.changed().await;
+                tokio::time::sleep(TOGETHER).await;
+                tokio::select! {
+                    // An error means that the loop has ended, and with it the process.
+                    _ = plans.changed() => {}
+                    () = election.changed() => {}
+                    () = at(next) => {}
+                }
             } => {}
         }
     }
 }
 
-async fn write(_leader: &Leadership, cluster: &Cluster, writes: &[StatusWrite]) -> Result<(), WriteError> {
-    if writes.is_empty() { Ok(()) } else { cluster.write_status(writes).await }
+async fn at(next: Option<Instant>) {
+    match next {
+        Some(next) => tokio::time::sleep_until(next).await,
+        None => std::future::pending().await,
+    }
 }
 
-/// The state last told of each account, so that each transition is told once: a plan repeats them until
-/// the statuses are written.
-#[derive(Default)]
-struct Told(BTreeMap<AccountId, (State, String)>);
+struct Applier {
+    cluster: Cluster,
+    pacer: Pacer,
+    began: Instant,
+    /// The last pass left something unwritten, and that was said.
+    failing: bool,
+}
 
-impl Told {
-    fn tell(&mut self, transitions: &[Transition]) {
-        for Transition { account, from, to, reason, message } in transitions {
-            let now = (*to, reason.clone());
-            if self.0.get(account) == Some(&now) {
-                continue;
+impl Applier {
+    /// Writes what is due; all of it, if this is the end. When something else is, if nothing changes.
+    async fn apply(&mut self, plan: &Plan, election: &Election, ends: bool) -> Option<Instant> {
+        let (leadership, now) = (election.leadership(), self.began.elapsed());
+        self.pacer.saw(&plan.versions, now);
+        let (mut due, mut next) = (Vec::new(), None::<Duration>);
+        for write in &plan.writes {
+            let Some((write, weight)) = damp::allowed(write, leadership.is_some()) else { continue };
+            match self.pacer.due(&write, weight, now) {
+                Some(at) if at <= now || ends => due.push(write),
+                Some(at) => next = Some(next.map_or(at, |next| next.min(at))),
+                None => {}
             }
-            let from = from.map_or_else(|| "new".to_owned(), |state| format!("{state:?}"));
-            info!(account = account.as_str(), from, to = ?to, reason, message, "an account changed its state");
-            self.0.insert(account.clone(), now);
+        }
+        if !due.is_empty() {
+            due.iter().for_each(|write| self.pacer.wrote(write, now));
+            let written = match &leadership {
+                Some(leadership) => write_as_leader(leadership, &self.cluster, &due).await,
+                None => self.cluster.write_status(&due).await,
+            };
+            if let Some(leadership) = &leadership {
+                tell(leadership, plan, &due, &written);
+            }
+            if self.note(&due, written) {
+                let again = self.began.elapsed() + AGAIN;
+                next = Some(next.map_or(again, |next| next.min(again)));
+            }
+        }
+        next.map(|next| self.began + next)
+    }
+
+    /// Remembers how it went; whether something is to be tried again.
+    fn note(&mut self, due: &[StatusWrite], written: Written) -> bool {
+        for (write, outcome) in due.iter().zip(&written.outcomes) {
+            if *outcome == Outcome::Failed {
+                self.pacer.failed(write);
+            }
+        }
+        let failing = written.failed.is_some();
+        if let Some(error) = written.failed
+            && !self.failing
+        {
+            let error: &dyn std::error::Error = &error;
+            warn!(error, "statuses could not be written; they are in force all the same");
+        }
+        self.failing = failing;
+        failing
+    }
+}
+
+async fn write_as_leader(_leader: &Leadership, cluster: &Cluster, writes: &[StatusWrite]) -> Written {
+    cluster.write_status(writes).await
+}
+
+/// Tells of what began or ended, now that it stands in the objects: the next plan will not say it again.
+fn tell(_leader: &Leadership, plan: &Plan, due: &[StatusWrite], written: &Written) {
+    let outcomes = due.iter().zip(&written.outcomes).filter(|(_, outcome)| **outcome == Outcome::Written);
+    for (write, _) in outcomes {
+        let (kind, id, _) = write.target();
+        let transition = plan.transitions.iter().find(|told| kind == Kind::Account && told.account == *id);
+        if let Some(transition) = transition {
+            log(Notice::Transition(transition));
+        }
+        if let Some(refused) = plan.refused.iter().find(|refused| refused.kind == kind && refused.id == *id) {
+            log(Notice::Refused(refused));
+        }
+    }
+}
+
+fn log(notice: Notice<'_>) {
+    match notice {
+        Notice::Transition(Transition { account, from, to, reason, message }) => {
+            let from = from.map_or("new", State::as_label);
+            let to = to.as_label();
+            info!(account = account.as_str(), from, to, reason, message, "an account changed its state");
+        }
+        Notice::Refused(Refused { kind, id, reason, message }) => {
+            warn!(kind = kind.name(), id = id.as_str(), reason, message, "an object is refused");
         }
     }
 }

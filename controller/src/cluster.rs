@@ -12,7 +12,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use penstock_controller_core::reconcile::StatusWrite;
+use penstock_controller_core::reconcile::{Refused, StatusWrite, Transition};
 use penstock_controller_core::world::Objects;
 use penstock_crds::{ProviderAccount, ProviderAccountSpec};
 use penstock_proto::ids::{AccountId, ObjectId};
@@ -42,6 +42,35 @@ pub struct Problem {
     pub line: Option<u64>,
     /// For people: what is wrong and what to do.
     pub message: String,
+}
+
+/// Something that began or ended, of which people are told.
+#[derive(Debug, Clone, Copy)]
+pub enum Notice<'a> {
+    /// An account changed its state.
+    Transition(&'a Transition),
+    /// A pool or a grant is not used as it is written.
+    Refused(&'a Refused),
+}
+
+/// How writes of statuses went.
+#[derive(Debug)]
+pub struct Written {
+    /// One for each, in their order.
+    pub outcomes: Vec<Outcome>,
+    /// The first that failed, if any did.
+    pub failed: Option<WriteError>,
+}
+
+/// How a write of a status went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It stands in the object.
+    Written,
+    /// The object is another one by now, or gone: what is to be written is decided anew.
+    Superseded,
+    /// It may be tried again as it is.
+    Failed,
 }
 
 /// Why something was not written.
@@ -176,12 +205,10 @@ impl Cluster {
         }
     }
 
-    /// Writes what a plan says about objects; those that are gone are left out. Afterwards [`Cluster::objects`]
-    /// carries the statuses, and reconciling them leaves nothing to write.
-    ///
-    /// # Errors
-    /// If they cannot be stored; they are in force for this process all the same.
-    pub async fn write_status(&self, writes: &[StatusWrite]) -> Result<(), WriteError> {
+    /// Writes what a plan says about objects, each only if it still has the version that this was decided on.
+    /// Afterwards [`Cluster::objects`] carries the statuses that were written, and reconciling them leaves
+    /// nothing to write.
+    pub async fn write_status(&self, writes: &[StatusWrite]) -> Written {
         match self {
             Self::Directory(directory) => directory.write_status(writes).await,
         }

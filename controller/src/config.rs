@@ -2,6 +2,7 @@
 //! order, checked once at the start. The only module that reads the environment. Reports every mistake at
 //! once, never only the first, and never repeats a secret.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,12 +12,15 @@ use penstock_crds::Provider;
 use penstock_proto::secret::Secret;
 
 mod parse;
+mod source;
 
 use parse::Raw;
 
 /// Everything the controller was told at its start.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// Where objects come from and go to.
+    pub source: Source,
     /// Folder of manifests.
     pub config: PathBuf,
     /// Where certificates, tokens and the private Postgres are kept.
@@ -48,6 +52,28 @@ pub struct Database {
     pub url: Secret,
     /// The authority to trust instead of the platform's, PEM.
     pub ca: Option<PathBuf>,
+}
+
+/// Where objects come from and go to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The folder of manifests: stand-alone.
+    Directory,
+    /// A Kubernetes API: the cluster that this runs in, or the one of the kubeconfig.
+    Kubernetes(InCluster),
+}
+
+/// What a controller must know of itself in a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InCluster {
+    /// The namespaces whose objects count; empty = all.
+    pub namespaces: BTreeSet<String>,
+    /// The namespace of the installation: of the Lease, the prices and the authority.
+    pub own_namespace: String,
+    /// Name of this pod: who it is among the replicas.
+    pub pod: String,
+    /// Prefix of the names of everything that belongs to the installation.
+    pub name: String,
 }
 
 /// How logs are written.
@@ -134,6 +160,18 @@ mod tests {
         let flags = ["--database-ca", "/nowhere.pem", "--database-url", "postgres://a@db/x"];
         let message = config(&dir, &flags).unwrap_err().to_string();
         assert!(message.contains("/nowhere.pem cannot be read"), "{message}");
+    }
+
+    #[test]
+    fn in_a_cluster_it_must_know_its_namespace_and_its_pod() {
+        let dir = folder("");
+        let message = config(&dir, &["--source", "kubernetes"]).unwrap_err().to_string();
+        assert!(message.contains("--own-namespace") && message.contains("--pod"), "{message}");
+        let flags =
+            ["--source", "kubernetes", "--own-namespace", "system", "--pod", "c-1", "--namespaces", "a, b"];
+        let Source::Kubernetes(cluster) = config(&dir, &flags).unwrap().source else { panic!() };
+        assert_eq!(cluster.namespaces, ["a".to_owned(), "b".to_owned()].into());
+        assert_eq!((&*cluster.own_namespace, &*cluster.pod, &*cluster.name), ("system", "c-1", "penstock"));
     }
 
     #[test]

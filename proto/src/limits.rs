@@ -252,6 +252,19 @@ impl Limits {
         }
         self.cooldowns.retain(|_, history| !history.entries.is_empty() || history.lifted_at.is_some());
     }
+
+    /// When [`Limits::prune`] next finds something to forget, that it would not at `now`.
+    pub fn next_prune(&self, now: Timestamp, keep: SignedDuration) -> Option<Timestamp> {
+        let ends =
+            self.cooldowns.values().flat_map(|history| history.entries.iter().map(|entry| entry.until));
+        // A lift is kept for this long and not a moment longer.
+        let moment = SignedDuration::from_nanos(1);
+        let lifts = self
+            .cooldowns
+            .values()
+            .filter_map(|history| history.lifted_at?.checked_add(keep).ok()?.checked_add(moment).ok());
+        ends.chain(lifts).filter(|at| *at > now).min()
+    }
 }
 
 /// Whether `text` matches `glob`, where `*` stands for any run of characters. ASCII case is ignored.

@@ -14,6 +14,8 @@
 //! | [`identity`] | who a proxy is, what that lets it see, and how long a review of its token counts |
 //! | [`issuer`] | what an API server publishes of how it signs tokens |
 //! | [`authority`] | when the controller's own authority is replaced, and how nobody notices |
+//! | [`damp`] | when a status is worth a write, and what of it a replica may write |
+//! | [`leader`] | who of several replicas leads, and until when |
 //! | [`budget`] | the periods of budgets, and whether one is spent |
 //! | [`document`] | nothing: a file of manifests, cut into its documents |
 //! | [`price`] | what a request cost |
@@ -22,10 +24,12 @@
 pub mod authority;
 pub mod budget;
 pub mod conditions;
+pub mod damp;
 pub mod document;
 pub mod identity;
 pub mod inject;
 pub mod issuer;
+pub mod leader;
 pub mod observe;
 pub mod price;
 pub mod reconcile;

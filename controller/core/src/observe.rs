@@ -12,7 +12,7 @@ const STEP: f64 = 1.0;
 
 /// How long the end of a cooldown is remembered, so that a late report of the cooldown does not revive it.
 /// Longer than any proxy keeps reports while the controller is away and still delivers them in order.
-const REMEMBER_LIFTS: SignedDuration = SignedDuration::from_hours(24);
+pub(crate) const REMEMBER_LIFTS: SignedDuration = SignedDuration::from_hours(24);
 
 /// What an observation changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

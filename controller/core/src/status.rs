@@ -21,7 +21,7 @@ const REASONS: [CooldownReason; 7] = [
     CooldownReason::Unreachable,
 ];
 
-/// Joins what a status says with what is known.
+/// Joins what a status says of limits with what is known.
 pub fn join(state: &mut AccountState, written: &ProviderAccountStatus) {
     for window in &written.windows {
         state.limits.observe_window(&window.name, read_window(window));
@@ -38,11 +38,6 @@ pub fn join(state: &mut AccountState, written: &ProviderAccountStatus) {
         if let (Some(until), Some(observed_at)) = (cooldown.until, cooldown.observed_at) {
             state.limits.observe_cooldown(scope, Cooldown { until, observed_at });
         }
-    }
-    if let Some(credentials) = &written.credentials
-        && state.rejected_fingerprint.is_none()
-    {
-        state.rejected_fingerprint.clone_from(&credentials.rejected_fingerprint);
     }
 }
 

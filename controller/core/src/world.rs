@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use kube::ResourceExt;
+use penstock_crds::account::ProviderAccountStatus;
 use penstock_crds::{AccessGrant, AccountPool, ProviderAccount};
 use penstock_proto::ids::{AccountId, InvalidObjectId, ObjectId};
 use penstock_proto::issuer::TokenIssuer;
@@ -14,6 +16,7 @@ use penstock_proto::snapshot::AccountState;
 use crate::budget::Spent;
 use crate::observe::Observed;
 use crate::status;
+use crate::validate::account;
 
 /// The namespace of objects that do not say one, outside a cluster.
 pub const DEFAULT_NAMESPACE: &str = "default";
@@ -76,7 +79,12 @@ impl World {
     pub fn set_objects(&mut self, objects: Objects) {
         for (id, account) in &objects.accounts {
             if let Some(written) = &account.status {
-                status::join(self.observed.entry(id.clone()).or_default(), written);
+                let state = self.observed.entry(id.clone()).or_default();
+                status::join(state, written);
+                let before = self.objects.accounts.get(id).and_then(|held| held.status.as_ref());
+                take_rejection(state, before, written, || {
+                    account::check(id, account, &objects, Timestamp::MIN).fingerprint()
+                });
             }
         }
         self.observed.retain(|id, _| objects.accounts.contains_key(id));
@@ -98,12 +106,34 @@ impl World {
 
     /// Forgets the limits that an account is known to have, as if it had never been used: what a person asks
     /// for who knows better.
-    pub fn forget_limits(&mut self, account: &AccountId, now: jiff::Timestamp) {
+    pub fn forget_limits(&mut self, account: &AccountId, now: Timestamp) {
         if let Some(state) = self.observed.get_mut(account) {
             let scopes: Vec<_> = state.limits.cooldowns().map(|(scope, _)| scope.clone()).collect();
             scopes.into_iter().for_each(|scope| state.limits.lift(scope, now));
             state.rejected_fingerprint = None;
             state.blocked = None;
         }
+    }
+}
+
+/// Takes in the credential that is written down as rejected, where that changed in the object: it is the last
+/// word of all replicas. Only what this one knows of the credential in use and could not write yet stands above it.
+fn take_rejection(
+    state: &mut AccountState,
+    before: Option<&ProviderAccountStatus>,
+    written: &ProviderAccountStatus,
+    in_use: impl FnOnce() -> Option<String>,
+) {
+    let rejected = |status: &ProviderAccountStatus| status.credentials.as_ref()?.rejected_fingerprint.clone();
+    let (before, now) = (before.map(rejected), rejected(written));
+    if before.as_ref() == Some(&now) || state.rejected_fingerprint == now {
+        return;
+    }
+    if before.is_none() && now.is_none() {
+        // Written by somebody who knew nothing of the account.
+        return;
+    }
+    if state.rejected_fingerprint.is_none() || now.is_none() || state.rejected_fingerprint != in_use() {
+        state.rejected_fingerprint = now;
     }
 }

@@ -38,7 +38,7 @@ use penstock_proto::secret::Secret;
 use tokio::sync::watch as channel;
 use tracing::{info, warn};
 
-use super::{Problem, SecretData, SpecChange, WriteError};
+use super::{Outcome, Problem, SecretData, SpecChange, WriteError, Written};
 use edit::{account_manifest, io_error, secret_manifest, set_secret_values};
 use read::{Key, Of, Said};
 use state::State;
@@ -201,18 +201,20 @@ impl Directory {
         self.with(move |state| state.remove(&key)).await
     }
 
-    pub(super) async fn write_status(self: &Arc<Self>, writes: &[StatusWrite]) -> Result<(), WriteError> {
+    pub(super) async fn write_status(self: &Arc<Self>, writes: &[StatusWrite]) -> Written {
+        let outcomes = vec![Outcome::Written; writes.len()];
         if writes.is_empty() {
-            return Ok(());
+            return Written { outcomes, failed: None };
         }
         let writes = writes.to_vec();
-        self.with(move |state| {
+        let stored = self.with(move |state| {
             state.statuses.take_in(&writes);
             let objects = state.objects();
             state.statuses.retain(&objects);
             state.statuses.store().map_err(io_error)
-        })
-        .await
+        });
+        // What could not be stored stands in the objects of this process all the same.
+        Written { outcomes, failed: stored.await.err() }
     }
 
     /// Does something with the state where it may wait for the disk, and publishes what came of it.

@@ -9,6 +9,7 @@ use penstock_crds::Provider;
 use penstock_proto::secret::Secret;
 use serde_json::Value;
 
+use super::source::RawSource;
 use super::{Config, Database, InvalidConfig, LogFormat};
 use crate::store::postgres::Target;
 
@@ -33,6 +34,8 @@ const KEYS_OF_OTHERS: [&str; 2] = ["proxyListen", "adminListen"];
 #[derive(Parser)]
 #[command(name = "penstock-controller", version)]
 pub(super) struct Raw {
+    #[command(flatten)]
+    source: RawSource,
     /// Folder of manifests (*.yaml), watched; also holds penstock.yaml [default: ./penstock.d]
     #[arg(long, value_name = "DIR", env = "PENSTOCK_CONFIG")]
     config: Option<PathBuf>,
@@ -81,7 +84,7 @@ pub(super) fn api_keys() -> Vec<(Provider, Secret)> {
 }
 
 /// What is known so far, and what is wrong with it.
-struct Check {
+pub(super) struct Check {
     file: BTreeMap<String, String>,
     problems: Vec<String>,
 }
@@ -117,9 +120,11 @@ impl Raw {
         let log = check.value("log", self.log, DEFAULT_LOG, "levels", |text| Some(text.to_owned()));
         let database = check.database(self.database_url, self.database_ca);
         let data = check.data(self.data);
+        let source = self.source.check(&mut check);
 
         let settings = || {
             Some(Config {
+                source: source?,
                 config,
                 data: data?,
                 api_listen: api_listen?,
@@ -169,7 +174,7 @@ impl Check {
     }
 
     /// Flag or variable, else file, else default.
-    fn value<T>(
+    pub(super) fn value<T>(
         &mut self,
         flag: &str,
         given: Option<String>,
@@ -212,7 +217,7 @@ impl Check {
 }
 
 /// Every flag that may stand in the file.
-const FLAGS: [&str; 9] = [
+const FLAGS: &[&str] = &[
     "data",
     "api-listen",
     "grpc-listen",
@@ -222,6 +227,11 @@ const FLAGS: [&str; 9] = [
     "history-days",
     "log-format",
     "log",
+    "source",
+    "namespaces",
+    "own-namespace",
+    "pod",
+    "name",
 ];
 
 /// A flag as a key of the file.

@@ -13,9 +13,10 @@ use penstock_proto::resource::Resource;
 use penstock_proto::snapshot::AccountState;
 
 use super::state::{self, Standing};
-use super::{Plan, StatusWrite, Transition};
+use super::{Plan, StatusWrite, Transition, change};
 use crate::budget;
 use crate::conditions::{self, Said};
+use crate::observe::REMEMBER_LIFTS;
 use crate::status;
 use crate::validate::account::{self, Checked};
 use crate::world::World;
@@ -38,6 +39,7 @@ pub(super) fn reconcile<'a>(world: &'a World, now: Timestamp, plan: &mut Plan) -
         let spent = budget::is_spent(object, world.spent.get(id).copied(), now);
         let stands = state::standing(&object.spec, &checked, &observed, spent, now);
         plan.change_at(stands.next_change);
+        plan.change_at(observed.limits.next_prune(now, REMEMBER_LIFTS));
         let status = status_of(object, &checked, &observed, &stands, world.in_use_by.get(id).copied(), now);
         note(id, object, &stands, status, plan);
         publish(id, checked, observed, &stands, plan);
@@ -80,9 +82,10 @@ fn note(
             message: stands.message.clone(),
         });
     }
-    if held != Some(&status) {
-        plan.writes.push(StatusWrite::Account(id.clone(), Box::new(status.clone())));
-    }
+    let change = change(&object.metadata, held, &status);
+    plan.writes.extend(change.map(|change| StatusWrite::Account(id.clone(), change)));
+    let version = object.metadata.resource_version.clone();
+    plan.versions.extend(version.map(|version| (id.clone(), version)));
     plan.accounts.insert(id.clone(), status);
 }
 
@@ -97,14 +100,18 @@ fn status_of(
     let generation = object.metadata.generation;
     let held = object.status.as_ref();
     let held_conditions = held.map_or(&[][..], |status| &status.conditions);
+    // What has ended is left out by the hour and not by who happens to have forgotten it: else replicas would
+    // put it back for each other.
+    let mut limits = observed.limits.clone();
+    limits.prune(now, REMEMBER_LIFTS);
     ProviderAccountStatus {
         observed_generation: generation,
         state: Some(stands.state),
         limited_until: stands.until,
         reason: Some(stands.reason.clone()),
-        tightest_window: status::tightest(&observed.limits, now),
-        windows: status::windows(&observed.limits),
-        cooldowns: status::cooldowns(&observed.limits),
+        tightest_window: status::tightest(&limits, now),
+        windows: status::windows(&limits),
+        cooldowns: status::cooldowns(&limits),
         credentials: credentials(checked, observed, held),
         in_use_by,
         conditions: conditions::update(held_conditions, said(checked, stands), generation, now),

@@ -7,8 +7,9 @@ use penstock_crds::conditions as reasons;
 use penstock_crds::grant::AccessGrantStatus;
 use penstock_proto::resource::Resource;
 
-use super::{Plan, StatusWrite};
+use super::{Plan, StatusWrite, change, refusal};
 use crate::conditions::{self, Said};
+use crate::validate::Kind;
 use crate::validate::grant::{check, labelled};
 use crate::world::World;
 
@@ -36,8 +37,8 @@ pub(super) fn reconcile(world: &World, now: Timestamp, plan: &mut Plan) {
         let held_conditions = held.map_or(&[][..], |status| &status.conditions);
         let conditions = conditions::update(held_conditions, vec![said], generation, now);
         let status = AccessGrantStatus { observed_generation: generation, conditions };
-        if held != Some(&status) {
-            plan.writes.push(StatusWrite::Grant(id.clone(), Box::new(status)));
-        }
+        plan.refused.extend(refusal(Kind::Grant, id, held_conditions, &status.conditions));
+        let change = change(&object.metadata, held, &status);
+        plan.writes.extend(change.map(|change| StatusWrite::Grant(id.clone(), change)));
     }
 }

@@ -13,10 +13,10 @@ use penstock_proto::resource::Resource;
 use penstock_proto::snapshot::Pool;
 
 use super::account::Accounts;
-use super::{Plan, StatusWrite};
+use super::{Plan, StatusWrite, change, refusal};
 use crate::conditions::{self, Said};
-use crate::validate::Fault;
 use crate::validate::pool::{Candidates, check};
+use crate::validate::{Fault, Kind};
 use crate::world::World;
 
 pub(super) fn reconcile(world: &World, accounts: &Accounts<'_>, now: Timestamp, plan: &mut Plan) {
@@ -27,9 +27,9 @@ pub(super) fn reconcile(world: &World, accounts: &Accounts<'_>, now: Timestamp, 
         let held = object.status.as_ref();
         let held_conditions = held.map_or(&[][..], |status| &status.conditions);
         let status = status(&pool, &faults, accounts, held_conditions, generation, now);
-        if held != Some(&status) {
-            plan.writes.push(StatusWrite::Pool(id.clone(), Box::new(status.clone())));
-        }
+        plan.refused.extend(refusal(Kind::Pool, id, held_conditions, &status.conditions));
+        let change = change(&object.metadata, held, &status);
+        plan.writes.extend(change.map(|change| StatusWrite::Pool(id.clone(), change)));
         plan.pools.insert(id.clone(), status);
         plan.publish(Resource::Pool(Arc::new(pool)));
     }

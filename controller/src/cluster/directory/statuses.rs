@@ -38,9 +38,9 @@ impl Statuses {
     pub(super) fn take_in(&mut self, writes: &[StatusWrite]) {
         for write in writes {
             match write.clone() {
-                StatusWrite::Account(id, status) => drop(self.accounts.insert(id, *status)),
-                StatusWrite::Pool(id, status) => drop(self.pools.insert(id, *status)),
-                StatusWrite::Grant(id, status) => drop(self.grants.insert(id, *status)),
+                StatusWrite::Account(id, change) => drop(self.accounts.insert(id, change.wanted)),
+                StatusWrite::Pool(id, change) => drop(self.pools.insert(id, change.wanted)),
+                StatusWrite::Grant(id, change) => drop(self.grants.insert(id, change.wanted)),
             }
         }
     }
