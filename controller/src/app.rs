@@ -17,7 +17,6 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use jiff::Timestamp;
-use penstock_controller_core::price::PriceTable;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tracing::info;
@@ -30,7 +29,6 @@ use crate::config::Config;
 use crate::fleet::Fleet;
 use crate::grpc::{Grpc, Identity, Registry};
 use crate::ingest::{self, Ingest};
-use crate::leader::Election;
 use crate::metrics::Metrics;
 use crate::reconcile::{self, Clock, Reconciler};
 use crate::store::Store;
@@ -38,6 +36,7 @@ use crate::store::embedded::Embedded;
 use crate::store::postgres::Target;
 use crate::tokens::token;
 use crate::{apply, history};
+use source::Opened;
 use tasks::Tasks;
 
 /// What the parts share.
@@ -57,6 +56,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let started = start(&config, &mut tasks).await;
     let result = match started {
         Ok(()) => tasks.until_one_ends().await,
+        Err(_) if tasks.stop_front.is_cancelled() => Ok(()),
         Err(error) => Err(error),
     };
     tasks.end().await;
@@ -105,8 +105,8 @@ async fn start(config: &Config, tasks: &mut Tasks) -> anyhow::Result<()> {
 async fn parts(config: &Config, tasks: &mut Tasks) -> anyhow::Result<Parts> {
     let database = database(config, tasks).await?;
     let store = Store::new(database)?;
-    let (ingest, ingester) = ingest::channel(store.clone(), history::pricer(PriceTable::built_in()?));
-    let cluster = source::open(config, tasks).await?;
+    let Opened { cluster, election } = source::open(config, tasks).await?;
+    let (ingest, ingester) = ingest::channel(store.clone(), history::pricer(cluster.prices()));
     let (registry, mut metrics) = (Registry::default(), Metrics::new());
     let fleet = Arc::new(Fleet::new(registry.clone(), config.database.is_some()));
     let ingester = ingester.among(fleet.id(), fleet.accompanied());
@@ -126,12 +126,12 @@ async fn parts(config: &Config, tasks: &mut Tasks) -> anyhow::Result<Parts> {
     let budgets = Budgets { objects: cluster.objects(), reconciler: reconciler.clone(), clock };
     let (days, stop) = (config.history_days, tasks.stop_history.clone());
     let fleet_too = Arc::clone(&fleet);
-    let writing = history::run(store.clone(), ingester, days, Election::Alone, budgets, fleet_too, stop);
+    let writing = history::run(store.clone(), ingester, days, election.clone(), budgets, fleet_too, stop);
     tasks.history("history", async move {
         writing.await;
         Ok(())
     });
-    let applying = apply::run(cluster.clone(), reconciler.plan(), Election::Alone, tasks.stop_front.clone());
+    let applying = apply::run(cluster.clone(), reconciler.plan(), election, tasks.stop_front.clone());
     tasks.front("apply", async move {
         applying.await;
         Ok(())

@@ -91,7 +91,7 @@ impl Applier {
                 None => self.cluster.write_status(&due).await,
             };
             if let Some(leadership) = &leadership {
-                tell(leadership, plan, &due, &written);
+                tell(leadership, &self.cluster, plan, &due, &written).await;
             }
             if self.note(&due, written) {
                 let again = self.began.elapsed() + AGAIN;
@@ -125,16 +125,14 @@ async fn write_as_leader(_leader: &Leadership, cluster: &Cluster, writes: &[Stat
 }
 
 /// Tells of what began or ended, now that it stands in the objects: the next plan will not say it again.
-fn tell(_leader: &Leadership, plan: &Plan, due: &[StatusWrite], written: &Written) {
+async fn tell(_leader: &Leadership, cluster: &Cluster, plan: &Plan, due: &[StatusWrite], written: &Written) {
     let outcomes = due.iter().zip(&written.outcomes).filter(|(_, outcome)| **outcome == Outcome::Written);
-    for (write, _) in outcomes {
-        let (kind, id, _) = write.target();
-        let transition = plan.transitions.iter().find(|told| kind == Kind::Account && told.account == *id);
-        if let Some(transition) = transition {
-            log(Notice::Transition(transition));
-        }
-        if let Some(refused) = plan.refused.iter().find(|refused| refused.kind == kind && refused.id == *id) {
-            log(Notice::Refused(refused));
+    for (kind, id, _) in outcomes.map(|(write, _)| write.target()) {
+        let transitions = plan.transitions.iter().filter(|told| kind == Kind::Account && told.account == *id);
+        let refused = plan.refused.iter().filter(|refused| refused.kind == kind && refused.id == *id);
+        for notice in transitions.map(Notice::Transition).chain(refused.map(Notice::Refused)) {
+            log(notice);
+            cluster.tell(notice).await;
         }
     }
 }

@@ -4,14 +4,17 @@
 //! | module | what it owns |
 //! |---|---|
 //! | [`directory`] | a folder of manifests: stand-alone mode |
+//! | [`kubernetes`] | a Kubernetes API |
 
 pub mod directory;
+pub mod kubernetes;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use penstock_controller_core::price::PriceTable;
 use penstock_controller_core::reconcile::{Refused, StatusWrite, Transition};
 use penstock_controller_core::world::Objects;
 use penstock_crds::{ProviderAccount, ProviderAccountSpec};
@@ -20,6 +23,7 @@ use penstock_proto::secret::Secret;
 use tokio::sync::watch;
 
 use directory::Directory;
+use kubernetes::Kubernetes;
 
 /// Values of a Secret by key.
 pub type SecretData = BTreeMap<String, Secret>;
@@ -31,6 +35,8 @@ pub type SpecChange = Box<dyn Fn(&mut ProviderAccountSpec) + Send + Sync>;
 pub enum Cluster {
     /// A folder of manifests.
     Directory(Arc<Directory>),
+    /// A Kubernetes API.
+    Kubernetes(Arc<Kubernetes>),
 }
 
 /// Something in the source that is not in force, and why. Never repeats the value of a secret.
@@ -102,6 +108,28 @@ pub enum WriteError {
         /// What to do instead.
         reason: String,
     },
+    /// Somebody else changed it at the same time, again and again.
+    #[error("{what} was changed by somebody else at the same time; look at it and try again")]
+    Conflict {
+        /// Kind and name.
+        what: String,
+    },
+    /// The controller may not write it.
+    #[error("the controller may not write {what}: {reason}")]
+    Forbidden {
+        /// Kind and name.
+        what: String,
+        /// As the API server says it.
+        reason: String,
+    },
+    /// The API server does not answer, or is not well.
+    #[error("{what} could not be written: the API server does not answer")]
+    Unavailable {
+        /// Kind and name.
+        what: String,
+        /// Why.
+        source: kube::Error,
+    },
     /// The source cannot be written now.
     #[error("{path} could not be written")]
     Io {
@@ -116,10 +144,12 @@ impl WriteError {
     /// Whether the same may succeed later without anybody changing the request.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Io { .. } => true,
-            Self::NotFound { .. } | Self::Exists { .. } | Self::Invalid { .. } | Self::ReadOnly { .. } => {
-                false
-            }
+            Self::Io { .. } | Self::Conflict { .. } | Self::Unavailable { .. } => true,
+            Self::NotFound { .. }
+            | Self::Exists { .. }
+            | Self::Invalid { .. }
+            | Self::ReadOnly { .. }
+            | Self::Forbidden { .. } => false,
         }
     }
 }
@@ -130,6 +160,7 @@ impl Cluster {
     pub fn objects(&self) -> watch::Receiver<Arc<Objects>> {
         match self {
             Self::Directory(directory) => directory.objects(),
+            Self::Kubernetes(kubernetes) => kubernetes.objects(),
         }
     }
 
@@ -137,6 +168,24 @@ impl Cluster {
     pub fn problems(&self) -> watch::Receiver<Arc<Vec<Problem>>> {
         match self {
             Self::Directory(directory) => directory.problems(),
+            Self::Kubernetes(kubernetes) => kubernetes.problems(),
+        }
+    }
+
+    /// Tells of something that began or ended where people look in the cluster: as an Event. Best effort.
+    pub async fn tell(&self, notice: Notice<'_>) {
+        match self {
+            // The log is all there is.
+            Self::Directory(_) => {}
+            Self::Kubernetes(kubernetes) => kubernetes.tell(notice).await,
+        }
+    }
+
+    /// What requests cost, as it is and becomes.
+    pub fn prices(&self) -> watch::Receiver<Arc<PriceTable>> {
+        match self {
+            Self::Directory(directory) => directory.prices(),
+            Self::Kubernetes(kubernetes) => kubernetes.prices(),
         }
     }
 
@@ -151,6 +200,7 @@ impl Cluster {
     ) -> Result<(), WriteError> {
         match self {
             Self::Directory(directory) => directory.create_account(account, secret).await,
+            Self::Kubernetes(kubernetes) => kubernetes.create_account(account, secret).await,
         }
     }
 
@@ -167,6 +217,7 @@ impl Cluster {
     ) -> Result<(), WriteError> {
         match self {
             Self::Directory(directory) => directory.change_account(id, change, secret).await,
+            Self::Kubernetes(kubernetes) => kubernetes.change_account(id, change, secret).await,
         }
     }
 
@@ -177,6 +228,7 @@ impl Cluster {
     pub async fn delete_account(&self, id: &AccountId) -> Result<(), WriteError> {
         match self {
             Self::Directory(directory) => directory.delete_account(id).await,
+            Self::Kubernetes(kubernetes) => kubernetes.delete_account(id).await,
         }
     }
 
@@ -192,6 +244,7 @@ impl Cluster {
     ) -> Result<(), WriteError> {
         match self {
             Self::Directory(directory) => directory.create_secret(id, labels, data).await,
+            Self::Kubernetes(kubernetes) => kubernetes.create_secret(id, labels, data).await,
         }
     }
 
@@ -202,6 +255,7 @@ impl Cluster {
     pub async fn delete_secret(&self, id: &ObjectId) -> Result<(), WriteError> {
         match self {
             Self::Directory(directory) => directory.delete_secret(id).await,
+            Self::Kubernetes(kubernetes) => kubernetes.delete_secret(id).await,
         }
     }
 
@@ -211,8 +265,18 @@ impl Cluster {
     pub async fn write_status(&self, writes: &[StatusWrite]) -> Written {
         match self {
             Self::Directory(directory) => directory.write_status(writes).await,
+            Self::Kubernetes(kubernetes) => kubernetes.write_status(writes).await,
         }
     }
+}
+
+/// Publishes a value if it is another one.
+fn replace<T: PartialEq>(held: &mut Arc<T>, next: T) -> bool {
+    let changed = **held != next;
+    if changed {
+        *held = Arc::new(next);
+    }
+    changed
 }
 
 impl fmt::Display for Problem {

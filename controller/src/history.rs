@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use penstock_controller_core::price::PriceTable;
 use penstock_proto::event::Event;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -54,8 +55,9 @@ pub async fn run(
 }
 
 /// What an event costs, by the table in force: the model that answered counts, else the one that was sent.
-pub fn pricer(table: PriceTable) -> Pricer {
+pub fn pricer(prices: watch::Receiver<Arc<PriceTable>>) -> Pricer {
     Arc::new(move |event: &Event| {
+        let table = Arc::clone(&prices.borrow());
         let answered = !event.model_answered.is_empty();
         let model = if answered { &event.model_answered } else { &event.model_sent };
         let cost = table.cost(&event.provider, model, &event.usage)?;

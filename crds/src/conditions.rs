@@ -39,6 +39,8 @@ pub const REASON_NO_ACCOUNTS: &str = "NoAccounts";
 pub const REASON_CREDENTIALS_REQUIRED: &str = "CredentialsRequired";
 /// The Secret is not there ([`CREDENTIALS_VALID`]; of a grant [`ACCEPTED`]).
 pub const REASON_SECRET_NOT_FOUND: &str = "SecretNotFound";
+/// The controller may not read Secrets in this namespace ([`CREDENTIALS_VALID`]).
+pub const REASON_SECRET_FORBIDDEN: &str = "SecretForbidden";
 /// The Secret is there without the key that the provider needs ([`CREDENTIALS_VALID`]).
 pub const REASON_SECRET_KEY_MISSING: &str = "SecretKeyMissing";
 /// A value of the Secret cannot be sent or read ([`CREDENTIALS_VALID`]).

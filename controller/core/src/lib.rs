@@ -19,6 +19,7 @@
 //! | [`budget`] | the periods of budgets, and whether one is spent |
 //! | [`document`] | nothing: a file of manifests, cut into its documents |
 //! | [`price`] | what a request cost |
+//! | [`references`] | which Secrets and ConfigMaps objects refer to |
 //! | [`retention`] | which partitions of the history to create ahead and which to drop |
 
 pub mod authority;
@@ -33,6 +34,7 @@ pub mod leader;
 pub mod observe;
 pub mod price;
 pub mod reconcile;
+pub mod references;
 pub mod retention;
 pub mod snapshot;
 pub mod status;

@@ -1,7 +1,7 @@
 //! Everything the controller knows, as plain ordered maps. It comes from a Kubernetes API or from a folder;
 //! nothing here knows which.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -34,6 +34,8 @@ pub struct Objects {
     pub secrets: BTreeMap<ObjectId, Arc<SecretObject>>,
     /// `ca.crt` of the ConfigMaps that an account refers to, PEM.
     pub ca_bundles: BTreeMap<ObjectId, Arc<str>>,
+    /// Namespaces whose Secrets the controller may not read.
+    pub forbidden_secrets: BTreeSet<String>,
     /// Labels of the namespaces; those that are not here have none.
     pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
     /// Outside a cluster: Secrets labelled as client keys are grants by themselves.

@@ -39,6 +39,8 @@ pub enum ApiError {
     TooLarge(usize),
     /// There is such an endpoint, but it does not do that.
     NoSuchMethod,
+    /// The API server of the cluster is away; proxies serve on.
+    ClusterAway(String),
     /// Postgres is away; the proxies serve on.
     StoreAway,
     /// Ours.
@@ -55,7 +57,7 @@ impl ApiError {
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NoSuchMethod => StatusCode::METHOD_NOT_ALLOWED,
-            Self::StoreAway => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ClusterAway(_) | Self::StoreAway => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -66,6 +68,7 @@ impl ApiError {
             | Self::Unconfirmed(message)
             | Self::NotFound(message)
             | Self::Conflict(message)
+            | Self::ClusterAway(message)
             | Self::Internal(message) => message.clone(),
             Self::Forbidden(message) => (*message).to_owned(),
             Self::Unauthorized => {
@@ -101,8 +104,12 @@ impl From<WriteError> for ApiError {
         let message = error.to_string();
         match error {
             WriteError::NotFound { .. } => Self::NotFound(message),
-            WriteError::Exists { .. } | WriteError::ReadOnly { .. } => Self::Conflict(message),
+            WriteError::Exists { .. } | WriteError::ReadOnly { .. } | WriteError::Conflict { .. } => {
+                Self::Conflict(message)
+            }
             WriteError::Invalid { .. } => Self::BadRequest(message),
+            WriteError::Forbidden { .. } => Self::Internal(message),
+            WriteError::Unavailable { .. } => Self::ClusterAway(DisplayChain(&error).to_string()),
             WriteError::Io { .. } => Self::Internal(DisplayChain(&error).to_string()),
         }
     }

@@ -27,6 +27,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use penstock_controller_core::price::PriceTable;
 use penstock_controller_core::reconcile::StatusWrite;
 use penstock_controller_core::validate::{Kind, Manifest};
 use penstock_controller_core::world::{Objects, id_of};
@@ -38,7 +39,7 @@ use penstock_proto::secret::Secret;
 use tokio::sync::watch as channel;
 use tracing::{info, warn};
 
-use super::{Outcome, Problem, SecretData, SpecChange, WriteError, Written};
+use super::{Outcome, Problem, SecretData, SpecChange, WriteError, Written, replace};
 use edit::{account_manifest, io_error, secret_manifest, set_secret_values};
 use read::{Key, Of, Said};
 use state::State;
@@ -53,6 +54,8 @@ pub struct Settings {
     pub status_file: Option<PathBuf>,
     /// API keys of the environment, which are accounts without a file.
     pub api_keys: Vec<(Provider, Secret)>,
+    /// What requests cost.
+    pub prices: PriceTable,
 }
 
 /// A folder of manifests.
@@ -60,6 +63,7 @@ pub struct Directory {
     state: Mutex<State>,
     objects: channel::Sender<Arc<Objects>>,
     problems: channel::Sender<Arc<Vec<Problem>>>,
+    prices: channel::Sender<Arc<PriceTable>>,
 }
 
 impl Directory {
@@ -69,7 +73,7 @@ impl Directory {
     /// # Errors
     /// If the folder can neither be found nor made. Mistakes in files are no error, but problems.
     pub async fn open(settings: Settings) -> Result<Arc<Self>, WriteError> {
-        let Settings { folder, status_file, api_keys } = settings;
+        let Settings { folder, status_file, api_keys, prices } = settings;
         let opened = blocking(move || {
             state::prepare(&folder).map_err(|source| WriteError::Io { path: folder.clone(), source })?;
             let mut state = State::new(folder, environment::objects(&api_keys), Statuses::open(status_file));
@@ -78,7 +82,8 @@ impl Directory {
         });
         let state = Mutex::new(opened.await?);
         let (objects, problems) = (channel::Sender::default(), channel::Sender::default());
-        let directory = Arc::new(Self { state, objects, problems });
+        let prices = channel::Sender::new(Arc::new(prices));
+        let directory = Arc::new(Self { state, objects, problems, prices });
         directory.publish(&directory.state.lock());
         Ok(directory)
     }
@@ -91,6 +96,11 @@ impl Directory {
     /// See [`super::Cluster::problems`].
     pub fn problems(&self) -> channel::Receiver<Arc<Vec<Problem>>> {
         self.problems.subscribe()
+    }
+
+    /// See [`super::Cluster::prices`].
+    pub fn prices(&self) -> channel::Receiver<Arc<PriceTable>> {
+        self.prices.subscribe()
     }
 
     /// Takes in what has changed in the folder since it was last looked at.
@@ -246,14 +256,6 @@ impl Directory {
             }
         }
     }
-}
-
-fn replace<T: PartialEq>(held: &mut Arc<T>, next: T) -> bool {
-    let changed = **held != next;
-    if changed {
-        *held = Arc::new(next);
-    }
-    changed
 }
 
 fn key(of: Of, id: &ObjectId) -> Key {

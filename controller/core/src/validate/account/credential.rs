@@ -46,6 +46,12 @@ pub(super) fn check(
     let secret = ObjectId::new(id.namespace(), name).ok().and_then(|id| objects.secrets.get(&id));
     let secret = secret.ok_or_else(|| {
         let namespace = id.namespace();
+        if objects.forbidden_secrets.contains(namespace) {
+            let message = format!(
+                "the controller may not read Secrets in namespace {namespace}; allow it to get, list and watch them there"
+            );
+            return Fault::new(reasons::REASON_SECRET_FORBIDDEN, message);
+        }
         let message = format!(
             "Secret {name} was not found in namespace {namespace}; create it there with the key {}",
             wanted_keys(profile)
