@@ -18,7 +18,7 @@ use penstock_controller_core::price::PriceTable;
 use penstock_controller_core::reconcile::{Refused, StatusWrite, Transition};
 use penstock_controller_core::world::Objects;
 use penstock_crds::{ProviderAccount, ProviderAccountSpec};
-use penstock_proto::ids::{AccountId, ObjectId};
+use penstock_proto::ids::{AccountId, InvalidObjectId, ObjectId};
 use penstock_proto::secret::Secret;
 use tokio::sync::watch;
 
@@ -151,6 +151,12 @@ impl WriteError {
             | Self::ReadOnly { .. }
             | Self::Forbidden { .. } => false,
         }
+    }
+}
+
+impl From<InvalidObjectId> for WriteError {
+    fn from(error: InvalidObjectId) -> Self {
+        Self::Invalid { reasons: vec![error.to_string()] }
     }
 }
 

@@ -59,7 +59,8 @@ impl Folder {
 
     async fn open(dir: tempfile::TempDir, api_keys: Vec<(Provider, Secret)>) -> Self {
         let status_file = Some(dir.path().join("statuses.json"));
-        let settings = Settings { folder: dir.path().to_owned(), status_file, api_keys };
+        let settings =
+            Settings { folder: dir.path().to_owned(), status_file, api_keys, ..Settings::default() };
         let directory = Directory::open(settings).await.expect("the folder opens");
         let stop = CancellationToken::new();
         #[expect(clippy::disallowed_methods, reason = "a test is its own app")]

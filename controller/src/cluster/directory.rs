@@ -78,7 +78,7 @@ impl Directory {
             state::prepare(&folder).map_err(|source| WriteError::Io { path: folder.clone(), source })?;
             let mut state = State::new(folder, environment::objects(&api_keys), Statuses::open(status_file));
             state.load();
-            Ok(state)
+            Ok::<_, WriteError>(state)
         });
         let state = Mutex::new(opened.await?);
         let (objects, problems) = (channel::Sender::default(), channel::Sender::default());
@@ -113,7 +113,7 @@ impl Directory {
         account: ProviderAccount,
         secret: SecretData,
     ) -> Result<(), WriteError> {
-        let id = id_of(&account).map_err(|error| WriteError::Invalid { reasons: vec![error.to_string()] })?;
+        let id = id_of(&account)?;
         self.with(move |state| {
             let key = key(Of::Ours(Kind::Account), &id);
             if state.said(&key).is_some() {
@@ -268,8 +268,7 @@ fn set_secret(
     name: &str,
     values: &SecretData,
 ) -> Result<(), WriteError> {
-    let id = ObjectId::new(account.namespace(), name)
-        .map_err(|error| WriteError::Invalid { reasons: vec![error.to_string()] })?;
+    let id = ObjectId::new(account.namespace(), name)?;
     let key = key(Of::Secret, &id);
     if state.find(&key).is_some() {
         return state.replace(&key, |manifest| set_secret_values(manifest, values));

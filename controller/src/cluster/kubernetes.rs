@@ -122,6 +122,11 @@ impl Kubernetes {
         self.prices.subscribe()
     }
 
+    /// What a start waits for, with what to do about it; `None`: nothing any more.
+    pub fn waits_for(&self) -> channel::Receiver<Option<Vec<String>>> {
+        self.waits_for.subscribe()
+    }
+
     /// Waits until everything is known that there was at the start, and says now and then what for.
     pub async fn ready(&self) {
         let mut waits_for = self.waits_for.subscribe();

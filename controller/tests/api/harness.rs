@@ -68,7 +68,11 @@ impl Api {
         let mut tasks = JoinSet::new();
         let (ingest, ingester) = ingest::channel(database.store.clone(), Arc::new(|_| Some(COST)));
         tasks.spawn(ingester.run(CancellationToken::new()));
-        let settings = directory::Settings { folder: folder.path().to_owned(), status_file: None, api_keys };
+        let settings = directory::Settings {
+            folder: folder.path().to_owned(),
+            api_keys,
+            ..directory::Settings::default()
+        };
         let directory = Directory::open(settings).await.unwrap();
         let cluster = Cluster::Directory(Arc::clone(&directory));
         let (clock, proxies) = (Arc::new(Timestamp::now), Registry::default());

@@ -28,14 +28,14 @@ impl Kubernetes {
         account: ProviderAccount,
         secret: SecretData,
     ) -> Result<(), WriteError> {
-        let id = id_of(&account).map_err(invalid)?;
+        let id = id_of(&account)?;
         let account = ProviderAccount {
             metadata: ObjectMeta { namespace: Some(id.namespace().to_owned()), ..account.metadata },
             ..account
         };
         let named = account.spec.credentials.as_ref().filter(|_| !secret.is_empty());
-        let secret_id = named.map(|named| ObjectId::new(id.namespace(), &named.secret_ref.name)).transpose();
-        let secret_id = secret_id.map_err(invalid)?;
+        let secret_id =
+            named.map(|named| ObjectId::new(id.namespace(), &named.secret_ref.name)).transpose()?;
         if let Some(secret_id) = &secret_id {
             self.put_new_secret(secret_id, BTreeMap::new(), &secret).await?;
         }
@@ -73,7 +73,7 @@ impl Kubernetes {
                 let named = account.spec.credentials.get_or_insert_with(|| Credentials {
                     secret_ref: LocalRef { name: id.name().to_owned() },
                 });
-                let secret_id = ObjectId::new(id.namespace(), &named.secret_ref.name).map_err(invalid)?;
+                let secret_id = ObjectId::new(id.namespace(), &named.secret_ref.name)?;
                 self.set_secret(&secret_id, values).await?;
             }
             if account.spec == before {
@@ -208,10 +208,6 @@ fn is_named(objects: &Objects, secret: &ObjectId) -> bool {
 
 fn what(kind: &str, id: &ObjectId) -> String {
     format!("{kind} {id}")
-}
-
-fn invalid(error: impl ToString) -> WriteError {
-    WriteError::Invalid { reasons: vec![error.to_string()] }
 }
 
 /// What the API server's answer means for whoever wrote.

@@ -126,7 +126,9 @@ mod tests {
 
     fn listing(heard: impl IntoIterator<Item = Heard<&'static str, u8>>) -> Listing<&'static str, u8> {
         let mut listing = Listing::default();
-        heard.into_iter().for_each(|heard| drop(listing.take(heard)));
+        for heard in heard {
+            listing.take(heard);
+        }
         listing
     }
 
@@ -158,7 +160,9 @@ mod tests {
         assert_eq!(held(&listing), [("a", 1), ("b", 1)]);
         assert_eq!(listing.unreadable().count(), 2);
         let again = [Heard::Begin, Heard::Listed("a", Err("odd".into())), Heard::Complete];
-        again.into_iter().for_each(|heard| drop(listing.take(heard)));
+        for heard in again {
+            listing.take(heard);
+        }
         assert_eq!(held(&listing), [("a", 1)]);
         listing.take(Heard::Set("a", Ok(4)));
         assert_eq!((held(&listing), listing.unreadable().count()), (vec![("a", 4)], 0));

@@ -155,7 +155,7 @@ impl Failure {
 impl State {
     /// Nothing is known yet. `base` is what is always watched, `own` what the controller itself refers to.
     pub(super) fn new(base: Vec<Source>, own: BTreeSet<Reference>) -> Self {
-        Self { base, own, ..Self::default() }
+        Self { own, base, ..Self::default() }
     }
 
     /// Takes in what a watch tells; whether anything may have changed by it.

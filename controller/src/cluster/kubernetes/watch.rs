@@ -44,28 +44,39 @@ const WENT_ON: Duration = Duration::from_secs(30);
 /// What is taken in at most before it is published.
 const BATCH: usize = 4_096;
 
-/// From 0.2 s, doubled with each failure up to 5 s, and up to a quarter less, so that replicas spread.
-struct Pauses(Duration);
+/// From 0.2 s, doubled with each failure up to 5 s, and up to a quarter less, so that replicas spread. Begins anew
+/// after half a minute without a failure.
+struct Pauses {
+    next: Duration,
+    last: Option<Instant>,
+}
 
 impl Pauses {
     const FIRST: Duration = Duration::from_millis(200);
     const LONGEST: Duration = Duration::from_secs(5);
+
+    fn new() -> Self {
+        Self { next: Self::FIRST, last: None }
+    }
 }
 
 impl Iterator for Pauses {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
-        let pause = self.0;
-        self.0 = (2 * pause).min(Self::LONGEST);
+        let now = Instant::now();
+        if self.last.replace(now).is_some_and(|last| now > last + WENT_ON) {
+            self.next = Self::FIRST;
+        }
+        let pause = self.next;
+        self.next = (2 * pause).min(Self::LONGEST);
         Some(pause.mul_f64(rand::rng().random_range(0.75..=1.0)))
     }
 }
 
 impl Backoff for Pauses {
-    fn reset(&mut self) {
-        self.0 = Self::FIRST;
-    }
+    // A watch announces every list that it tries, which is no success yet.
+    fn reset(&mut self) {}
 }
 
 type Stream = BoxStream<'static, Message>;
@@ -110,7 +121,7 @@ impl Loop<'_> {
                 self.kubernetes.publish(&mut self.state, &mut self.prices);
             }
             tokio::select! {
-                Some((source, message)) = self.streams.next() => self.take_all(source, message),
+                Some((source, message)) = self.streams.next() => self.take_all(&source, message),
                 Some(fetched) = self.reads.next() => self.take_read(fetched),
                 _ = look.tick() => self.look(),
             }
@@ -139,19 +150,19 @@ impl Loop<'_> {
     }
 
     /// Takes in a message and what has come with it.
-    fn take_all(&mut self, source: Source, message: Message) {
+    fn take_all(&mut self, source: &Source, message: Message) {
         self.take(source, message);
         for _ in 0..BATCH {
             let Some(Some((source, message))) = self.streams.next().now_or_never() else { return };
-            self.take(source, message);
+            self.take(&source, message);
         }
     }
 
-    fn take(&mut self, source: Source, message: Message) {
+    fn take(&mut self, source: &Source, message: Message) {
         if matches!(message, Message::Failed(_)) {
             self.failed.insert(source.clone(), Instant::now());
         }
-        self.changed |= self.state.take(&source, message);
+        self.changed |= self.state.take(source, message);
     }
 
     fn take_read(&mut self, fetched: Fetched) {
@@ -261,20 +272,20 @@ where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     let config = watcher::Config::default().timeout(WATCH_SECONDS);
-    let events = watcher(api, config).backoff(Pauses(Pauses::FIRST));
+    let events = watcher(api, config).backoff(Pauses::new());
     let messages = events.filter_map(move |event| {
         std::future::ready(match event {
             Ok(event) => message(event),
-            Err(error) => failure(error).map(Message::Failed),
+            Err(error) => failure(&error).map(Message::Failed),
         })
     });
     messages.boxed()
 }
 
 /// Why a watch fails; `None`: it has fallen behind and lists anew, as it should.
-fn failure(error: watcher::Error) -> Option<Failure> {
+fn failure(error: &watcher::Error) -> Option<Failure> {
     use watcher::Error::{InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed};
-    let status = match &error {
+    let status = match error {
         InitialListFailed(kube::Error::Api(status))
         | WatchStartFailed(kube::Error::Api(status))
         | WatchFailed(kube::Error::Api(status))
@@ -286,6 +297,6 @@ fn failure(error: watcher::Error) -> Option<Failure> {
         Some((403, message)) => Some(Failure::Forbidden(message)),
         Some((404, _)) => Some(Failure::NoSuchKind),
         Some((_, message)) => Some(Failure::Away(message)),
-        None => Some(Failure::Away(super::chain(&error))),
+        None => Some(Failure::Away(super::chain(error))),
     }
 }
