@@ -71,7 +71,8 @@ async fn changes_at_the_same_time_are_all_made() {
         let paused = cluster.change_account(&a, Box::new(|spec| spec.paused = true), None);
         let priority = cluster.change_account(&a, Box::new(|spec| spec.priority = 9), None);
         let (paused, priority) = tokio::join!(paused, priority);
-        (paused.unwrap(), priority.unwrap());
+        paused.unwrap();
+        priority.unwrap();
         let both = |objects: &penstock_controller_core::world::Objects| {
             let spec = &objects.accounts[&a].spec;
             spec.paused && spec.priority == 9

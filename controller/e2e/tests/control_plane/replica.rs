@@ -24,7 +24,6 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) struct Replica {
     pub(crate) cluster: Cluster,
-    pub(crate) kubernetes: Arc<Kubernetes>,
     pub(crate) reconciler: Reconciler,
     pub(crate) election: Election,
     stop: CancellationToken,
@@ -53,7 +52,7 @@ impl Replica {
         let lease = lease::Settings { namespace: settings.own_namespace, name, pod: settings.pod };
         let (election, elector) = lease::election(client, lease);
         tasks.spawn(elector.run(stop.clone()));
-        let cluster = Cluster::Kubernetes(Arc::clone(&kubernetes));
+        let cluster = Cluster::Kubernetes(kubernetes);
         let (reconciler, deciding) = reconcile::channel(
             cluster.objects(),
             Registry::default(),
@@ -62,7 +61,7 @@ impl Replica {
         );
         tasks.spawn(deciding.run(stop.clone()));
         tasks.spawn(apply::run(cluster.clone(), reconciler.plan(), election.clone(), stop.clone()));
-        Self { cluster, kubernetes, reconciler, election, stop, tasks }
+        Self { cluster, reconciler, election, stop, tasks }
     }
 
     /// Waits until its plan is like this.
@@ -71,7 +70,7 @@ impl Replica {
         let found = tokio::time::timeout(PATIENCE, plans.wait_for(|plan| like(plan))).await;
         match found {
             Ok(found) => Arc::clone(&found.unwrap()),
-            Err(_) => panic!("never {what}: {:#?}", self.reconciler.plan().borrow().accounts),
+            Err(elapsed) => panic!("{elapsed}: {what}: {:#?}", self.reconciler.plan().borrow().accounts),
         }
     }
 
@@ -81,7 +80,9 @@ impl Replica {
         let found = tokio::time::timeout(PATIENCE, objects.wait_for(|objects| like(objects))).await;
         match found {
             Ok(found) => Arc::clone(&found.unwrap()),
-            Err(_) => panic!("never {what}: {:#?}", self.cluster.objects().borrow().accounts.keys()),
+            Err(elapsed) => {
+                panic!("{elapsed}: {what}: {:#?}", self.cluster.objects().borrow().accounts.keys())
+            }
         }
     }
 
