@@ -25,6 +25,9 @@ const TOGETHER: Duration = Duration::from_millis(100);
 /// After a failure the same is tried again no sooner.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// At the end, the last plan is waited for as long.
+const LAST_PLAN: Duration = Duration::from_millis(500);
+
 /// Applies plans until `stop`, and the last one before it ends.
 pub async fn run(
     cluster: Cluster,
@@ -35,6 +38,10 @@ pub async fn run(
     let mut applier = Applier { cluster, pacer: Pacer::default(), began: Instant::now(), failing: false };
     loop {
         let ends = stop.is_cancelled();
+        if ends {
+            // Whoever decides ends with a last plan.
+            let _ = tokio::time::timeout(LAST_PLAN, async { while plans.changed().await.is_ok() {} }).await;
+        }
         let plan = Arc::clone(&plans.borrow_and_update());
         let next = applier.apply(&plan, &election, ends).await;
         if ends {

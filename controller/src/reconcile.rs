@@ -135,7 +135,11 @@ impl Loop {
         loop {
             tokio::select! {
                 biased;
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => {
+                    // What was taken in last is to be written, too.
+                    self.publish();
+                    return;
+                }
                 () = tokio::time::sleep_until(self.due) => self.publish(),
                 ask = self.asks.recv() => match ask {
                     Some(ask) => self.take_in(ask),

@@ -59,6 +59,7 @@ use penstock_controller_core::validate::Kind;
 use penstock_controller_core::world::Objects;
 use penstock_proto::ids::ObjectId;
 use tokio::sync::watch as channel;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::Problem;
@@ -83,6 +84,8 @@ pub struct Kubernetes {
     prices: channel::Sender<Arc<PriceTable>>,
     /// What is waited for before anything is published; `None`: nothing any more.
     waits_for: channel::Sender<Option<Vec<String>>>,
+    /// Nothing comes in any more.
+    ended: CancellationToken,
 }
 
 impl Kubernetes {
@@ -99,6 +102,7 @@ impl Kubernetes {
             problems: channel::Sender::default(),
             prices: channel::Sender::new(Arc::new(prices)),
             waits_for: channel::Sender::new(Some(Vec::new())),
+            ended: CancellationToken::new(),
         })
     }
 
@@ -217,7 +221,8 @@ impl Kubernetes {
     /// Waits until the objects in force are like this, as they soon are after a write.
     async fn returned(&self, are: impl Fn(&Objects) -> bool) {
         let mut objects = self.objects();
-        let _ = tokio::time::timeout(RETURN, objects.wait_for(|objects| are(objects))).await;
+        let returned = tokio::time::timeout(RETURN, objects.wait_for(|objects| are(objects)));
+        let _ = self.ended.run_until_cancelled(returned).await;
     }
 }
 

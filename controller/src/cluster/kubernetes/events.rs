@@ -52,15 +52,17 @@ fn of_transition(transition: &Transition) -> Event {
             EventType::Warning
         }
     };
-    event(type_, reason, note, "ChangeState")
+    // Events of the same action and reason are counted together, under the first one's note.
+    let action = format!("{}To{}", from.map_or("Nothing", State::as_label), to.as_label());
+    event(type_, reason, note, action)
 }
 
 fn of_refused(refused: &Refused) -> Event {
-    event(EventType::Warning, &refused.reason, refused.message.clone(), "Accept")
+    event(EventType::Warning, &refused.reason, refused.message.clone(), "Accept".to_owned())
 }
 
-fn event(type_: EventType, reason: &str, mut note: String, action: &str) -> Event {
+fn event(type_: EventType, reason: &str, mut note: String, action: String) -> Event {
     let end = (0..=note.len().min(LONGEST_NOTE)).rev().find(|at| note.is_char_boundary(*at));
     note.truncate(end.unwrap_or(0));
-    Event { type_, reason: reason.to_owned(), note: Some(note), action: action.to_owned(), secondary: None }
+    Event { type_, reason: reason.to_owned(), note: Some(note), action, secondary: None }
 }

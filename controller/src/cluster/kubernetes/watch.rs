@@ -108,6 +108,7 @@ impl Kubernetes {
             failed: BTreeMap::new(),
             changed: true,
         };
+        let _ended = self.ended.clone().drop_guard();
         stop.run_until_cancelled(this.run()).await;
     }
 }
