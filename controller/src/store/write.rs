@@ -60,24 +60,46 @@ impl Store {
         }
     }
 
-    async fn write_sorted(&self, batch: &Batch<'_>, mut written: Written) -> Result<Written, StoreError> {
+    async fn write_sorted(&self, batch: &Batch<'_>, written: Written) -> Result<Written, StoreError> {
         let days: BTreeSet<Day> = batch.keys().filter_map(|id| Day::of_id(*id)).collect();
         self.ensure(&days).await?;
+        match self.write_in(Way::Straight, batch, written.clone()).await {
+            Err(error) if is_duplicate(&error) => self.write_in(Way::Merged, batch, written).await,
+            result => result,
+        }
+    }
+
+    async fn write_in(
+        &self,
+        way: Way,
+        batch: &Batch<'_>,
+        mut written: Written,
+    ) -> Result<Written, StoreError> {
         let step = "store a batch";
         let mut client = self.writer().await?;
         let tx = client.transaction().await.map_err(StoreError::at(step))?;
         partitions::lock(&tx, "pg_advisory_xact_lock_shared").await?;
         let first_kept = partitions::removed_before(&tx).await?.first_id();
-        let kept = batch.range(first_kept..).map(|(_, priced)| *priced);
-        stage(&tx, kept).await?;
-        written.inserted = insert(&tx).await?;
+        let kept = || batch.range(first_kept..).map(|(_, priced)| *priced);
+        written.inserted = match way {
+            Way::Straight => {
+                copy(&tx, "requests", kept()).await?;
+                kept().map(|priced| priced.event.id).collect()
+            }
+            Way::Merged => {
+                create_staging(&tx, "staged_requests", "requests").await?;
+                copy(&tx, "staged_requests", kept()).await?;
+                merge(&tx).await?
+            }
+        };
         let new = || {
-            let new = batch.values().filter(|priced| written.inserted.contains(&priced.event.id));
+            let new = kept().filter(|priced| written.inserted.contains(&priced.event.id));
             new.map(|priced| (&priced.event, priced.cost_nano_usd))
         };
         for table in Table::ALL {
             let lines = table.lines(new());
             if !lines.is_empty() {
+                create_staging(&tx, table.staging(), table.name()).await?;
                 table.add(&tx, &lines).await?;
             }
         }
@@ -87,6 +109,16 @@ impl Store {
         written.duplicates += (batch.len() - expired - written.inserted.len()) as u64;
         Ok(written)
     }
+}
+
+/// How rows get into the table.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    /// Right into it: page by page, at less than half of the work. Fails if any of them is there already,
+    /// which only happens after an acknowledgement was lost.
+    Straight,
+    /// Through a temporary table, row by row, without those that are there already.
+    Merged,
 }
 
 /// By id, so that every writer takes the same rows in the same order and none waits in a circle.
@@ -102,17 +134,19 @@ fn sort<'a>(events: &'a [Priced], written: &mut Written) -> Batch<'a> {
     batch
 }
 
-/// Puts the batch into this connection's temporary table, which is not logged and empty again after the
-/// transaction.
-async fn stage(tx: &Transaction<'_>, batch: impl Iterator<Item = &Priced>) -> Result<(), StoreError> {
+/// A temporary table of this connection, which is not logged and empty again after the transaction.
+async fn create_staging(tx: &Transaction<'_>, staging: &str, like: &str) -> Result<(), StoreError> {
+    let create = format!("CREATE TEMP TABLE IF NOT EXISTS {staging} (LIKE {like}) ON COMMIT DELETE ROWS");
+    tx.batch_execute(&create).await.map_err(StoreError::at("make room for a batch"))
+}
+
+async fn copy(
+    tx: &Transaction<'_>,
+    table: &str,
+    batch: impl Iterator<Item = &Priced>,
+) -> Result<(), StoreError> {
     let step = "send a batch";
-    let rollups = Table::ALL.map(|table| (table.staging(), table.name()));
-    let tables = std::iter::once(("staged_requests", "requests")).chain(rollups);
-    let create = tables.map(|(staging, table)| {
-        format!("CREATE TEMP TABLE IF NOT EXISTS {staging} (LIKE {table}) ON COMMIT DELETE ROWS;")
-    });
-    tx.batch_execute(&create.collect::<String>()).await.map_err(StoreError::at(step))?;
-    let copy = format!("COPY staged_requests ({}) FROM STDIN BINARY", encode::columns());
+    let copy = format!("COPY {table} ({}) FROM STDIN BINARY", encode::columns());
     let sink = tx.copy_in(&copy).await.map_err(StoreError::at(step))?;
     let mut writer = std::pin::pin!(BinaryCopyInWriter::new(sink, &encode::types()));
     for priced in batch {
@@ -124,7 +158,7 @@ async fn stage(tx: &Transaction<'_>, batch: impl Iterator<Item = &Priced>) -> Re
 }
 
 /// Takes over what is not there yet, and says what that was.
-async fn insert(tx: &Transaction<'_>) -> Result<HashSet<Uuid>, StoreError> {
+async fn merge(tx: &Transaction<'_>) -> Result<HashSet<Uuid>, StoreError> {
     let step = "insert a batch";
     let columns = encode::columns();
     let sql = format!(
@@ -133,6 +167,10 @@ async fn insert(tx: &Transaction<'_>) -> Result<HashSet<Uuid>, StoreError> {
     );
     let rows = tx.query(&sql, &[]).await.map_err(StoreError::at(step))?;
     rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(StoreError::at(step))
+}
+
+fn is_duplicate(error: &StoreError) -> bool {
+    matches!(error, StoreError::Query { source, .. } if source.code() == Some(&SqlState::UNIQUE_VIOLATION))
 }
 
 fn is_missing_partition(error: &StoreError) -> bool {
