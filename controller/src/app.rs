@@ -25,7 +25,7 @@ use crate::api::{self, Access, ApiState, Settings};
 use crate::budget::Budgets;
 use crate::certificates::Certificates;
 use crate::cluster::Cluster;
-use crate::config::Config;
+use crate::config::{Config, Source};
 use crate::fleet::Fleet;
 use crate::grpc::{Grpc, Identity, Registry};
 use crate::ingest::{self, Ingest};
@@ -35,7 +35,7 @@ use crate::store::Store;
 use crate::store::embedded::Embedded;
 use crate::store::postgres::Target;
 use crate::tokens::token;
-use crate::{apply, history};
+use crate::{apply, history, refusals};
 use source::Opened;
 use tasks::Tasks;
 
@@ -136,6 +136,11 @@ async fn parts(config: &Config, tasks: &mut Tasks) -> anyhow::Result<Parts> {
         applying.await;
         Ok(())
     });
+    let telling = refusals::run(cluster.clone(), registry.clone(), tasks.stop_front.clone());
+    tasks.front("refusals", async move {
+        telling.await;
+        Ok(())
+    });
     Ok(Parts { cluster, reconciler, registry, store, ingest, fleet, metrics })
 }
 
@@ -167,7 +172,10 @@ fn router(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         api_listen: api_at.to_string(),
         grpc_listen: grpc_at.to_string(),
-        objects: config.config.display().to_string(),
+        objects: match &config.source {
+            Source::Directory => config.config.display().to_string(),
+            Source::Kubernetes(_) => "kubernetes".to_owned(),
+        },
         database: if config.database.is_some() { "external" } else { "embedded" }.to_owned(),
         history_days: config.history_days,
     });

@@ -9,6 +9,7 @@
 //! | [`reconcile`] | the world, and the published plan |
 //! | [`apply`] | what a plan says beyond being published |
 //! | [`fleet`] | the controllers that share a database, and whose proxies are whose |
+//! | [`refusals`] | what proxies refused, told to its owners |
 //! | [`grpc`] | where proxies connect: pushes to them, reports from them |
 //! | [`ingest`] | batches of events from the proxies, on their way into the store |
 //! | [`store`] | the history in Postgres, and the private Postgres itself |
@@ -44,6 +45,7 @@ pub mod listener;
 pub mod metrics;
 pub mod own_secret;
 pub mod reconcile;
+pub mod refusals;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;

@@ -8,10 +8,14 @@ use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::config::LogFormat;
 
+/// What failed on the way to an API server is said once, by whoever asked; these would say it for every try. Levels by
+/// module that are given come after these, and beat them.
+const QUIET: &str = "kube_client=off,kube_runtime=off";
+
 /// Sends logs to standard error. `levels` is a level, or levels by module, as `info,penstock_controller=debug`;
 /// parts of it that cannot be read are left out.
 pub fn init(format: LogFormat, levels: &str) {
-    let registry = tracing_subscriber::registry().with(EnvFilter::new(levels));
+    let registry = tracing_subscriber::registry().with(EnvFilter::new(format!("{QUIET},{levels}")));
     // A second call (tests in one process) keeps the first subscriber.
     let _ = match format {
         LogFormat::Text => {

@@ -68,7 +68,7 @@ pub struct Change<S> {
 }
 
 /// An object that is not used as it is written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Refused {
     /// Of which kind.
     pub kind: Kind,
