@@ -7,6 +7,7 @@ mod commit;
 mod encoding;
 mod errors;
 mod full_parse;
+mod laws;
 mod phrase;
 mod random;
 mod request;
