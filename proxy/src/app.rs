@@ -177,6 +177,7 @@ impl App {
                     status: connection,
                     observations: state.observations.clone(),
                     sink: state.sink.clone(),
+                    last_words: state.config.role.last_words(),
                 };
                 self.background.spawn(named("control", control.run(last.clone())));
                 snapshots

@@ -125,6 +125,18 @@ impl Default for Bounds {
 }
 
 impl Role {
+    /// How long history that is not delivered yet may keep a proxy that stops. Outside a cluster the spool's
+    /// folder outlives the process. A pod's goes with the pod: there it is worth waiting until a controller
+    /// and its Postgres are back, as long as a pod may take to end (a gateway's says the chart; a sidecar's is
+    /// its application's, 30 s unless said otherwise).
+    pub fn last_words(self) -> Duration {
+        match self {
+            Self::Standalone => Duration::from_secs(5),
+            Self::Sidecar => Duration::from_secs(20),
+            Self::Gateway => Duration::from_secs(60),
+        }
+    }
+
     /// As written in flags and shown by the controller.
     pub fn as_label(self) -> &'static str {
         match self {

@@ -44,9 +44,6 @@ const MOVE_PAUSE: Duration = Duration::from_millis(500);
 /// As long as nothing new is to be said of a controller that is away, it is said again this often.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
 
-/// How long the last events may take after a stop was asked for; then they go to the spool.
-const LAST_WORDS: Duration = Duration::from_secs(5);
-
 /// The task that keeps in touch with the controller.
 pub struct Control {
     /// How to reach it.
@@ -61,6 +58,8 @@ pub struct Control {
     pub observations: Observations,
     /// History events that wait to be delivered.
     pub sink: Sink,
+    /// How long the last events may take after a stop was asked for; then they go to the spool.
+    pub last_words: Duration,
 }
 
 /// How the connection stands, for `/readyz`, metrics and `/debug/state`.
@@ -96,18 +95,23 @@ enum LinkError {
 
 impl Control {
     /// Keeps connected until `stop`, which is to be cancelled after the last request has ended: what
-    /// was offered before is still delivered, for up to five seconds.
+    /// was offered before is still delivered, if need be over a new connection, until [`Control::last_words`]
+    /// are over.
     pub async fn run(self, stop: CancellationToken) {
+        let mut overdue = std::pin::pin!(overdue(&stop, self.last_words));
         // What is held, complete or not: after a reconnect only the rest is sent.
         let mut held = Snapshot::default();
         let mut failures_in_a_row = 0;
         let mut told = None;
-        while !stop.is_cancelled() {
+        loop {
             let ended = tokio::select! {
                 ended = self.connect(&mut held, &stop) => ended,
-                () = overdue(&stop) => return,
+                () = &mut overdue => return,
             };
             let Err(error) = ended else { return };
+            if stop.is_cancelled() && self.sink.depth().is_empty() {
+                return;
+            }
             let was_connected = self.status.borrow().connected;
             failures_in_a_row = if was_connected { 0 } else { failures_in_a_row + 1 };
             let pause = if matches!(error, LinkError::Closed) && was_connected {
@@ -120,7 +124,7 @@ impl Control {
             };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                () = stop.cancelled() => {}
+                () = &mut overdue => return,
             }
         }
     }
@@ -129,11 +133,18 @@ impl Control {
     async fn connect(&self, held: &mut Snapshot, stop: &CancellationToken) -> Result<(), LinkError> {
         let client = tokio::select! {
             client = dial(&self.config) => client?,
-            () = stop.cancelled() => return Ok(()),
+            () = self.stopped_with_nothing_left(stop) => return Ok(()),
         };
         tokio::select! {
             ended = subscribe::session(self, client.clone(), held) => ended,
             ended = report::session(self, client, stop) => ended,
+        }
+    }
+
+    async fn stopped_with_nothing_left(&self, stop: &CancellationToken) {
+        stop.cancelled().await;
+        if !self.sink.depth().is_empty() {
+            std::future::pending::<()>().await;
         }
     }
 
@@ -182,9 +193,9 @@ fn pause(failures: u32, rng: &mut impl Rng) -> Duration {
     longest.mul_f64(rng.random_range(0.5..=1.0))
 }
 
-async fn overdue(stop: &CancellationToken) {
+async fn overdue(stop: &CancellationToken, last_words: Duration) {
     stop.cancelled().await;
-    tokio::time::sleep(LAST_WORDS).await;
+    tokio::time::sleep(last_words).await;
 }
 
 fn with_sources(error: &dyn std::error::Error) -> String {

@@ -63,6 +63,13 @@ pub struct Depth {
     pub dropped: u64,
 }
 
+impl Depth {
+    /// Nothing waits to be delivered.
+    pub fn is_empty(&self) -> bool {
+        self.ring == 0 && self.spool_bytes == 0
+    }
+}
+
 struct Shared {
     ring: Mutex<VecDeque<Event>>,
     spool: Mutex<Option<Spool>>,

@@ -30,6 +30,9 @@ mod fake;
 
 use fake::Fake;
 
+/// Longer than any test takes: a wait that should end by itself is not ended by this.
+const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(600);
+
 struct Proxy {
     snapshots: watch::Receiver<Arc<Snapshot>>,
     status: watch::Receiver<ControlStatus>,
@@ -63,6 +66,7 @@ impl Proxy {
             status,
             observations: observations.clone(),
             sink: sink.clone(),
+            last_words: LAST_WORDS,
         };
         let stop = CancellationToken::new();
         let mut task = JoinSet::new();
@@ -290,6 +294,25 @@ async fn a_stop_delivers_what_was_offered_before_and_then_ends() {
     proxy.stop.cancel();
     let last = events_of(stream.hear().await);
     stream.answer(stored(last.batch_id));
+    proxy.task.join_next().await.unwrap().unwrap();
+    assert_eq!(proxy.sink.depth().ring, 0);
+}
+
+#[tokio::test]
+async fn a_stop_while_the_controller_goes_away_delivers_over_the_next_connection() {
+    let mut controller = Fake::start().await;
+    let mut proxy = Proxy::of(&controller);
+    let subscription = controller.subscription().await;
+    let mut stream = controller.reporting().await;
+    proxy.sink.offer(event("/last"));
+    proxy.stop.cancel();
+    let unanswered = events_of(stream.hear().await);
+    drop((subscription, stream));
+    let _subscription = controller.subscription().await;
+    let mut stream = controller.reporting().await;
+    let again = events_of(stream.hear().await);
+    assert_eq!(again.events, unanswered.events);
+    stream.answer(stored(again.batch_id));
     proxy.task.join_next().await.unwrap().unwrap();
     assert_eq!(proxy.sink.depth().ring, 0);
 }
