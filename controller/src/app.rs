@@ -8,40 +8,46 @@
 //! |---|---|
 //! | `tasks` | the tasks in groups, and their end |
 //! | `source` | where objects come from, opened as the settings say |
+//! | `trust` | who may connect, and what proves this controller to them |
 
 mod source;
 mod tasks;
+mod trust;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
 use jiff::Timestamp;
+use kube::Client;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tracing::info;
 
-use crate::api::{self, Access, ApiState, Settings};
+use crate::api::{self, Access, ApiState, Settings, probes};
 use crate::budget::Budgets;
-use crate::certificates::Certificates;
 use crate::cluster::Cluster;
-use crate::config::{Config, Source};
+use crate::config::{Config, InCluster, Source};
 use crate::fleet::Fleet;
-use crate::grpc::{Grpc, Identity, Registry};
+use crate::grpc::{Grpc, Registry};
 use crate::ingest::{self, Ingest};
+use crate::leader::Election;
 use crate::metrics::Metrics;
 use crate::reconcile::{self, Clock, Reconciler};
 use crate::store::Store;
 use crate::store::embedded::Embedded;
 use crate::store::postgres::Target;
-use crate::tokens::token;
 use crate::{apply, history, refusals};
 use source::Opened;
 use tasks::Tasks;
+use trust::Trust;
 
 /// What the parts share.
 struct Parts {
     cluster: Cluster,
+    election: Election,
+    /// In a cluster.
+    api_server: Option<(Client, InCluster)>,
     reconciler: Reconciler,
     registry: Registry,
     store: Store,
@@ -67,15 +73,11 @@ async fn start(config: &Config, tasks: &mut Tasks) -> anyhow::Result<()> {
     tasks.watch(config.parent);
     std::fs::create_dir_all(&config.data)
         .with_context(|| format!("creating the folder {}", config.data.display()))?;
-    let admin_token = token(&config.data.join("admin-token"))?;
-    let proxy_token = token(&config.data.join("proxy-token"))?;
-    let names = names_of(config);
-    let certificates = Certificates::open(&config.data, &names, Timestamp::now())?;
-    let tls = certificates.server_config()?;
-
     let parts = parts(config, tasks).await?;
+    let Trust { identity, certificates, admin_token } = trust::open(config, &parts, tasks).await?;
+    let tls = certificates.server_config()?;
     let grpc = Grpc::new(
-        Identity::SharedToken(proxy_token),
+        identity,
         parts.registry.clone(),
         parts.reconciler.clone(),
         parts.ingest.clone(),
@@ -84,7 +86,8 @@ async fn start(config: &Config, tasks: &mut Tasks) -> anyhow::Result<()> {
     );
     let (grpc_listener, grpc_at) = listen("--grpc-listen", config.grpc_listen).await?;
     let (api_listener, api_at) = listen("--api-listen", config.api_listen).await?;
-    let router = router(config, parts, Access::by_token(admin_token), api_at, grpc_at);
+    let probes = probes::router(parts.ingest.clone(), tasks.stop_front.clone());
+    let router = router(config, parts, Access::by_token(admin_token), api_at, grpc_at).merge(probes);
 
     let stop = tasks.stop_front.clone();
     tasks.front("certificates", async move {
@@ -105,7 +108,7 @@ async fn start(config: &Config, tasks: &mut Tasks) -> anyhow::Result<()> {
 async fn parts(config: &Config, tasks: &mut Tasks) -> anyhow::Result<Parts> {
     let database = database(config, tasks).await?;
     let store = Store::new(database)?;
-    let Opened { cluster, election } = source::open(config, tasks).await?;
+    let Opened { cluster, election, api_server } = source::open(config, tasks).await?;
     let (ingest, ingester) = ingest::channel(store.clone(), history::pricer(cluster.prices()));
     let (registry, mut metrics) = (Registry::default(), Metrics::new());
     let fleet = Arc::new(Fleet::new(registry.clone(), config.database.is_some()));
@@ -131,7 +134,7 @@ async fn parts(config: &Config, tasks: &mut Tasks) -> anyhow::Result<Parts> {
         writing.await;
         Ok(())
     });
-    let applying = apply::run(cluster.clone(), reconciler.plan(), election, tasks.stop_front.clone());
+    let applying = apply::run(cluster.clone(), reconciler.plan(), election.clone(), tasks.stop_front.clone());
     tasks.front("apply", async move {
         applying.await;
         Ok(())
@@ -141,7 +144,7 @@ async fn parts(config: &Config, tasks: &mut Tasks) -> anyhow::Result<Parts> {
         telling.await;
         Ok(())
     });
-    Ok(Parts { cluster, reconciler, registry, store, ingest, fleet, metrics })
+    Ok(Parts { cluster, election, api_server, reconciler, registry, store, ingest, fleet, metrics })
 }
 
 /// Where the history is: the database that was named, or a private one.
@@ -167,7 +170,8 @@ fn router(
     api_at: SocketAddr,
     grpc_at: SocketAddr,
 ) -> axum::Router {
-    let Parts { cluster, reconciler, registry, store, ingest, fleet, metrics } = parts;
+    let Parts { cluster, election: _, api_server: _, reconciler, registry, store, ingest, fleet, metrics } =
+        parts;
     let settings = Arc::new(Settings {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         api_listen: api_at.to_string(),
@@ -181,16 +185,6 @@ fn router(
     });
     let state = ApiState { store, ingest, reconciler, cluster, proxies: registry, fleet, settings };
     api::router(state, access).merge(metrics.router())
-}
-
-/// The names that proxies use: those that were said, and the address if it is one.
-fn names_of(config: &Config) -> Vec<String> {
-    let mut names = config.tls_names.clone();
-    let address = config.grpc_listen.ip();
-    if !address.is_unspecified() {
-        names.push(address.to_string());
-    }
-    names
 }
 
 async fn listen(flag: &str, address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Parser;
+use penstock_controller_core::identity::Gateways;
 use penstock_crds::Provider;
 use penstock_proto::secret::Secret;
 
@@ -74,6 +75,8 @@ pub struct InCluster {
     pub pod: String,
     /// Prefix of the names of everything that belongs to the installation.
     pub name: String,
+    /// ServiceAccounts whose proxies serve the callers of all namespaces.
+    pub gateways: Gateways,
 }
 
 /// How logs are written.

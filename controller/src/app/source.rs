@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
+use kube::Client;
 use penstock_controller_core::price::PriceTable;
 
 use super::tasks::Tasks;
@@ -16,6 +17,8 @@ use crate::leader::{Election, lease};
 pub(super) struct Opened {
     pub(super) cluster: Cluster,
     pub(super) election: Election,
+    /// The API server, and what this controller must know of itself there; `None` outside a cluster.
+    pub(super) api_server: Option<(Client, InCluster)>,
 }
 
 /// Opens what the settings name. What is in force there is in force when this returns.
@@ -40,7 +43,7 @@ async fn directory(config: &Config, tasks: &mut Tasks) -> anyhow::Result<Opened>
         watching.await;
         Ok(())
     });
-    Ok(Opened { cluster: Cluster::Directory(directory), election: Election::Alone })
+    Ok(Opened { cluster: Cluster::Directory(directory), election: Election::Alone, api_server: None })
 }
 
 /// A Kubernetes API, watched. Several controllers may share it.
@@ -61,10 +64,11 @@ async fn kubernetes(settings: &InCluster, tasks: &mut Tasks) -> anyhow::Result<O
         name: format!("{}-controller", settings.name),
         pod: settings.pod.clone(),
     };
-    let (election, elector) = lease::election(client, lease);
+    let (election, elector) = lease::election(client.clone(), lease);
     tasks.front("election", async move {
         elector.run(stop).await;
         Ok(())
     });
-    Ok(Opened { cluster: Cluster::Kubernetes(kubernetes), election })
+    let api_server = Some((client, settings.clone()));
+    Ok(Opened { cluster: Cluster::Kubernetes(kubernetes), election, api_server })
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use clap::Args;
+use penstock_controller_core::identity::Gateways;
 
 use super::parse::Check;
 use super::{InCluster, Source};
@@ -26,6 +27,9 @@ pub(super) struct RawSource {
     /// In a cluster: the name of this pod
     #[arg(long, value_name = "NAME", env = "PENSTOCK_POD")]
     pod: Option<String>,
+    /// In a cluster: namespace/name of the ServiceAccounts whose proxies are gateways, separated by commas
+    #[arg(long, value_name = "ACCOUNTS", env = "PENSTOCK_GATEWAY_ACCOUNTS")]
+    gateway_accounts: Option<String>,
     /// In a cluster: what everything of this installation is named after [default: penstock]
     #[arg(long, value_name = "NAME", env = "PENSTOCK_NAME")]
     name: Option<String>,
@@ -34,7 +38,7 @@ pub(super) struct RawSource {
 impl RawSource {
     /// What is said of the cluster is checked only where it is used.
     pub(super) fn check(self, check: &mut Check) -> Option<Source> {
-        let Self { source, namespaces, own_namespace, pod, name } = self;
+        let Self { source, namespaces, own_namespace, pod, gateway_accounts, name } = self;
         let is_kubernetes = |text: &str| match text {
             "directory" => Some(false),
             "kubernetes" => Some(true),
@@ -47,14 +51,21 @@ impl RawSource {
         let what = "the name of the namespace that this runs in";
         let own_namespace = check.value("own-namespace", own_namespace, "", what, object_name);
         let pod = check.value("pod", pod, "", "the name of the pod that this runs in", object_name);
+        let what = "namespace/name of ServiceAccounts, separated by commas";
+        let gateways = check.value("gateway-accounts", gateway_accounts, "", what, gateways);
         let name = check.value("name", name, DEFAULT_NAME, "a name of Kubernetes", object_name);
         Some(Source::Kubernetes(InCluster {
             namespaces: namespaces?,
             own_namespace: own_namespace?,
             pod: pod?,
             name: name?,
+            gateways: gateways?,
         }))
     }
+}
+
+fn gateways(text: &str) -> Option<Gateways> {
+    Gateways::parse(text.split(',').map(str::trim).filter(|name| !name.is_empty())).ok()
 }
 
 fn object_names(text: &str) -> Option<BTreeSet<String>> {

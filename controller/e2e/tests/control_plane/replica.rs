@@ -13,6 +13,7 @@ use penstock_controller::leader::{Election, lease};
 use penstock_controller::metrics::Metrics;
 use penstock_controller::reconcile::{self, Reconciler};
 use penstock_controller_core::Plan;
+use penstock_controller_core::identity::Gateways;
 use penstock_controller_core::price::PriceTable;
 use penstock_controller_core::world::Objects;
 use penstock_crds::account::status::State;
@@ -37,6 +38,7 @@ pub(crate) fn in_namespace(namespace: &str, pod: &str) -> InCluster {
         own_namespace: namespace.to_owned(),
         pod: pod.to_owned(),
         name: "penstock".to_owned(),
+        gateways: Gateways::default(),
     }
 }
 
