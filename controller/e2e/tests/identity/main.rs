@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of a test")]
 
+mod programs;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
