@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use penstock_proto::resource::{Resource, ResourceKey, ResourceKind, Update, Versioned};
+use penstock_proto::resource::{ResourceKey, ResourceKind, Update, Versioned};
 use sha2::{Digest, Sha256};
 
 use crate::reconcile::Plan;
 
 /// What a proxy's credential entitles it to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Viewer {
     /// Everything: the proxy of a stand-alone Penstock.
     All,
@@ -28,31 +28,32 @@ pub struct View {
 }
 
 impl Plan {
-    /// What the viewer may see.
+    /// What the viewer may see. Costs what there is to see, not what there is: a cluster has a thousand namespaces.
     pub fn view(&self, viewer: &Viewer) -> View {
-        let resources: BTreeMap<_, _> = self
-            .resources
-            .iter()
-            .filter(|(key, versioned)| self.visible(viewer, key, versioned))
-            .map(|(key, versioned)| (key.clone(), versioned.clone()))
-            .collect();
+        let resources = match viewer {
+            Viewer::All => self.resources.clone(),
+            Viewer::Namespaces(namespaces) => {
+                namespaces.iter().flat_map(|namespace| self.of_namespace(namespace)).collect()
+            }
+        };
         View { version: whole_version(&resources), resources }
     }
 
-    fn visible(&self, viewer: &Viewer, key: &ResourceKey, versioned: &Versioned) -> bool {
-        let Viewer::Namespaces(namespaces) = viewer else { return true };
-        let mut usable = namespaces.iter().filter_map(|namespace| self.usable.get(namespace));
-        match &versioned.resource {
-            Resource::Account(account) => usable.any(|accounts| accounts.contains(&account.id)),
-            Resource::AccountState(id, _) => usable.any(|accounts| accounts.contains(id)),
-            Resource::Pool(pool) => namespaces.contains(pool.id.namespace()),
-            Resource::Grant(_, grant) => {
-                debug_assert_eq!(key.kind, ResourceKind::Grant);
-                namespaces.contains(&grant.namespace)
-            }
-            // A sidecar serves its own pod; only a gateway has callers to tell apart.
-            Resource::TokenIssuer(_) => false,
-        }
+    /// The accounts that a namespace may use, and its own pools and grants. Not who signs callers' tokens: a sidecar
+    /// serves its own pod, only a gateway has callers to tell apart.
+    fn of_namespace(&self, namespace: &str) -> impl Iterator<Item = (ResourceKey, Versioned)> {
+        let accounts = self.usable.get(namespace).into_iter().flatten().flat_map(|id| {
+            [ResourceKind::Account, ResourceKind::AccountState]
+                .map(|kind| ResourceKey { kind, name: id.as_str().to_owned() })
+        });
+        let accounts = accounts.filter_map(|key| self.resources.get_key_value(&key));
+        let prefix = format!("{namespace}/");
+        let own = [ResourceKind::Pool, ResourceKind::Grant].into_iter().flat_map(move |kind| {
+            let (first, prefix) = (ResourceKey { kind, name: prefix.clone() }, prefix.clone());
+            let from = self.resources.range(first..);
+            from.take_while(move |(key, _)| key.kind == kind && key.name.starts_with(&prefix))
+        });
+        accounts.chain(own).map(|(key, versioned)| (key.clone(), versioned.clone()))
     }
 }
 

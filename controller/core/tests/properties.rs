@@ -10,7 +10,7 @@ use penstock_controller_core::snapshot::Viewer;
 use penstock_controller_core::world::World;
 use penstock_crds::values::Period;
 use penstock_proto::limits::{CooldownReason, WindowStatus};
-use penstock_proto::resource::{Resource, ResourceKind};
+use penstock_proto::resource::{Resource, ResourceKey, ResourceKind};
 use proptest::prelude::*;
 use world::{Seen, account, add_grant, add_pool, at, id, observation, secret, spend, window};
 
@@ -180,6 +180,16 @@ proptest! {
                 }
                 prop_assert!(!matches!(key.kind, ResourceKind::Other(_)));
             }
+            // Everything that it may see is in it.
+            let usable = plan.usable.get(namespace);
+            let sees = |key: &&ResourceKey| match key.kind {
+                ResourceKind::Account | ResourceKind::AccountState => {
+                    usable.into_iter().flatten().any(|account| account.as_str() == key.name)
+                }
+                _ => key.name.starts_with(&format!("{namespace}/")),
+            };
+            let wanted: Vec<_> = plan.resources.keys().filter(sees).collect();
+            prop_assert_eq!(view.resources.keys().collect::<Vec<_>>(), wanted);
             prop_assert!(view.update(&view.held(), at(60)).changes.is_empty());
             prop_assert_eq!(view.update(&BTreeMap::new(), at(60)).changes.len(), view.resources.len());
         }

@@ -17,7 +17,7 @@ pub(super) struct Views(Mutex<Cache>);
 #[derive(Default)]
 struct Cache {
     plan: Option<Arc<Plan>>,
-    views: Vec<(Viewer, Arc<View>)>,
+    views: BTreeMap<Viewer, Arc<View>>,
     /// By the versions from which and to which.
     steps: BTreeMap<(String, String), Arc<Update>>,
 }
@@ -29,11 +29,11 @@ impl Views {
         if cache.plan.as_ref().is_none_or(|held| !Arc::ptr_eq(held, plan)) {
             *cache = Cache { plan: Some(Arc::clone(plan)), ..Cache::default() };
         }
-        if let Some((_, view)) = cache.views.iter().find(|(other, _)| other == viewer) {
+        if let Some(view) = cache.views.get(viewer) {
             return Arc::clone(view);
         }
         let view = Arc::new(plan.view(viewer));
-        cache.views.push((viewer.clone(), Arc::clone(&view)));
+        cache.views.insert(viewer.clone(), Arc::clone(&view));
         view
     }
 
