@@ -12,6 +12,7 @@ use penstock_controller_core::identity::Gateways;
 use penstock_crds::Provider;
 use penstock_proto::secret::Secret;
 
+mod admission;
 mod parse;
 mod source;
 
@@ -32,6 +33,8 @@ pub struct Config {
     pub grpc_listen: SocketAddr,
     /// Names by which proxies reach the gRPC listener, besides its address and those of loopback.
     pub tls_names: Vec<String>,
+    /// The webhook that puts sidecars into pods; `None` = there is none.
+    pub admission: Option<Admission>,
     /// A database of yours; `None` = a private one in `data`.
     pub database: Option<Database>,
     /// For how many days each request is kept; at least 1.
@@ -77,6 +80,17 @@ pub struct InCluster {
     pub name: String,
     /// ServiceAccounts whose proxies serve the callers of all namespaces.
     pub gateways: Gateways,
+}
+
+/// The webhook that puts sidecars into pods, and what it tells them. Only in a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admission {
+    /// Where the API server asks.
+    pub listen: SocketAddr,
+    /// The image of the sidecars.
+    pub image: String,
+    /// Where sidecars find the controllers: `https://host:port`.
+    pub controller: String,
 }
 
 /// How logs are written.
@@ -175,6 +189,18 @@ mod tests {
         let Source::Kubernetes(cluster) = config(&dir, &flags).unwrap().source else { panic!() };
         assert_eq!(cluster.namespaces, ["a".to_owned(), "b".to_owned()].into());
         assert_eq!((&*cluster.own_namespace, &*cluster.pod, &*cluster.name), ("system", "c-1", "penstock"));
+    }
+
+    #[test]
+    fn a_webhook_must_know_what_it_tells_sidecars() {
+        let dir = folder("");
+        let flags = ["--admission-listen", "0.0.0.0:8443", "--proxy-controller-url", "http://c:8091"];
+        let message = config(&dir, &flags).unwrap_err().to_string();
+        assert!(message.contains("--proxy-image") && message.contains("https://host:port"), "{message}");
+        let flags = ["--proxy-controller-url", "https://c:8091", "--proxy-image", "proxy:1"];
+        assert_eq!(config(&dir, &flags).unwrap().admission, None);
+        let flags = [&flags[..], &["--admission-listen", "[::]:8443"]].concat();
+        assert_eq!(config(&dir, &flags).unwrap().admission.unwrap().listen.port(), 8443);
     }
 
     #[test]

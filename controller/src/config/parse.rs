@@ -9,6 +9,7 @@ use penstock_crds::Provider;
 use penstock_proto::secret::Secret;
 use serde_json::Value;
 
+use super::admission::RawAdmission;
 use super::source::RawSource;
 use super::{Config, Database, InvalidConfig, LogFormat};
 use crate::store::postgres::Target;
@@ -36,6 +37,8 @@ const KEYS_OF_OTHERS: [&str; 2] = ["proxyListen", "adminListen"];
 pub(super) struct Raw {
     #[command(flatten)]
     source: RawSource,
+    #[command(flatten)]
+    admission: RawAdmission,
     /// Folder of manifests (*.yaml), watched; also holds penstock.yaml [default: ./penstock.d]
     #[arg(long, value_name = "DIR", env = "PENSTOCK_CONFIG")]
     config: Option<PathBuf>,
@@ -121,6 +124,7 @@ impl Raw {
         let database = check.database(self.database_url, self.database_ca);
         let data = check.data(self.data);
         let source = self.source.check(&mut check);
+        let admission = self.admission.check(&mut check);
 
         let settings = || {
             Some(Config {
@@ -130,6 +134,7 @@ impl Raw {
                 api_listen: api_listen?,
                 grpc_listen: grpc_listen?,
                 tls_names: tls_names?,
+                admission: admission?,
                 database,
                 history_days: history_days?,
                 log_format: log_format?,
@@ -232,6 +237,9 @@ const FLAGS: &[&str] = &[
     "own-namespace",
     "pod",
     "name",
+    "admission-listen",
+    "proxy-image",
+    "proxy-controller-url",
 ];
 
 /// A flag as a key of the file.
