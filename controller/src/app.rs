@@ -6,10 +6,12 @@
 //!
 //! | module | what it owns |
 //! |---|---|
+//! | `admission` | the webhook, where there is one |
 //! | `tasks` | the tasks in groups, and their end |
 //! | `source` | where objects come from, opened as the settings say |
 //! | `trust` | who may connect, and what proves this controller to them |
 
+mod admission;
 mod source;
 mod tasks;
 mod trust;
@@ -84,6 +86,7 @@ async fn start(config: &Config, tasks: &mut Tasks) -> anyhow::Result<()> {
         parts.metrics.grpc.clone(),
         tasks.stop_front.clone(),
     );
+    admission::start(config, &parts, &certificates, tasks).await?;
     let (grpc_listener, grpc_at) = listen("--grpc-listen", config.grpc_listen).await?;
     let (api_listener, api_at) = listen("--api-listen", config.api_listen).await?;
     let probes = probes::router(parts.ingest.clone(), tasks.stop_front.clone());

@@ -18,7 +18,9 @@ pub(super) async fn start(
     certificates: &Certificates,
     tasks: &mut Tasks,
 ) -> anyhow::Result<()> {
-    let (Some(webhook), Some((client, cluster))) = (&config.admission, &parts.api_server) else { return Ok(()) };
+    let (Some(webhook), Some((client, cluster))) = (&config.admission, &parts.api_server) else {
+        return Ok(());
+    };
     let settings = Settings {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         image: webhook.image.clone(),

@@ -22,22 +22,20 @@ pub(super) struct RawAdmission {
 }
 
 impl RawAdmission {
-    /// What sidecars are told is checked only where there is a webhook to tell it. `None`: a mistake.
-    pub(super) fn check(self, check: &mut Check) -> Option<Option<Admission>> {
+    /// What sidecars are told is checked only where there is a webhook to tell it. A mistake reads as not given.
+    pub(super) fn check(self, check: &mut Check) -> Option<Admission> {
         let Self { admission_listen, proxy_image, proxy_controller_url } = self;
         let address = |text: &str| match text {
             "" => Some(None),
             text => text.parse::<SocketAddr>().ok().map(Some),
         };
         let what = "an address and a port";
-        let Some(listen) = check.value("admission-listen", admission_listen, "", what, address)? else {
-            return Some(None);
-        };
+        let listen = check.value("admission-listen", admission_listen, "", what, address)??;
         let what = "an image, as registry.example/proxy:1.2.3";
         let image = check.value("proxy-image", proxy_image, "", what, image);
         let what = "https://host:port, as sidecars reach the controllers";
         let controller = check.value("proxy-controller-url", proxy_controller_url, "", what, url);
-        Some(Some(Admission { listen, image: image?, controller: controller? }))
+        Some(Admission { listen, image: image?, controller: controller? })
     }
 }
 

@@ -134,7 +134,7 @@ impl Raw {
                 api_listen: api_listen?,
                 grpc_listen: grpc_listen?,
                 tls_names: tls_names?,
-                admission: admission?,
+                admission,
                 database,
                 history_days: history_days?,
                 log_format: log_format?,
