@@ -1,0 +1,154 @@
+//! What others rely on goes away under load: no request fails, and each is in the history once.
+
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::{Api, ResourceExt};
+use penstock_e2e::until;
+
+use super::history;
+use super::installation::{NAMESPACE, pods_of};
+use super::team::{Team, alone_with_team};
+use super::workload::{EVERY_KIND, Load};
+
+/// Answers for each worker while something is away: some seconds.
+const A_WHILE: usize = 20;
+/// As long as the API server is away: half a minute. Every lease of controllers (15 s) has ended by then; the node's
+/// (40 s) has not, so that Kubernetes itself goes on as if nothing had been.
+const LONG: usize = 120;
+
+/// Runs a test under load, and looks whether everybody got and everything has what it should.
+async fn under_load(disturb: impl AsyncFnOnce(&Team, &Load<'_>) -> Result<()>) {
+    alone_with_team(async |team: &Team| {
+        let load = Load::start(team, &EVERY_KIND).await.unwrap();
+        let disturbed = disturb(team, &load).await;
+        if disturbed.is_ok() {
+            load.passes(A_WHILE).await.unwrap();
+        }
+        // What the clients saw explains best why something did not happen.
+        let outcome = load.stop().await.unwrap();
+        outcome.assert_that_nothing_failed();
+        disturbed.unwrap();
+        history::is_complete(team.cluster(), team.namespace(), &outcome).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_leader_is_killed() {
+    under_load(async |team: &Team, _: &Load<'_>| {
+        let leader = leader(team).await?;
+        kill(team, &[&leader]).await?;
+        until("another leader", async || {
+            let now = self::leader(team).await?;
+            ensure!(now != leader, "{now} still leads");
+            Ok(())
+        })
+        .await?;
+        rolled_out(team, "deployment/penstock-controller").await
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_controller_is_killed() {
+    under_load(async |team: &Team, load: &Load<'_>| {
+        let pods = pods_of(team.cluster(), "controller").await?;
+        let names: Vec<_> = pods.iter().map(ResourceExt::name_any).collect();
+        kill(team, &names.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+        load.passes(A_WHILE).await?;
+        rolled_out(team, "deployment/penstock-controller").await
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn there_is_no_controller_for_a_while() {
+    under_load(async |team: &Team, load: &Load<'_>| {
+        scale(team, "deployment/penstock-controller", 0).await?;
+        gone(team, "controller").await?;
+        load.passes(A_WHILE).await?;
+        scale(team, "deployment/penstock-controller", 2).await?;
+        rolled_out(team, "deployment/penstock-controller").await
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn controllers_and_gateways_are_rolled() {
+    under_load(async |team: &Team, _: &Load<'_>| {
+        let all = ["deployment/penstock-controller", "deployment/penstock-gateway"];
+        let restart = [&["rollout", "restart", "-n", NAMESPACE], &all[..]].concat();
+        team.cluster().kubectl(&restart).await?;
+        for one in all {
+            rolled_out(team, one).await?;
+        }
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_api_server_is_away() {
+    under_load(async |team: &Team, load: &Load<'_>| {
+        team.cluster().stop_api_server()?;
+        let went_on = load.passes(LONG).await;
+        team.cluster().start_api_server().await?;
+        went_on?;
+        load.passes(A_WHILE).await?;
+        team.cluster().freeze_api_server()?;
+        let went_on = load.passes(A_WHILE).await;
+        team.cluster().thaw_api_server()?;
+        went_on?;
+        rolled_out(team, "deployment/penstock-controller").await?;
+        until("a leader", async || leader(team).await).await.map(drop)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn postgres_is_away() {
+    under_load(async |team: &Team, load: &Load<'_>| {
+        scale(team, "statefulset/penstock-postgres", 0).await?;
+        gone(team, "postgres").await?;
+        load.passes(A_WHILE).await?;
+        scale(team, "statefulset/penstock-postgres", 1).await?;
+        rolled_out(team, "statefulset/penstock-postgres").await?;
+        load.passes(A_WHILE).await?;
+        kill(team, &["penstock-postgres-0"]).await?;
+        load.passes(A_WHILE).await?;
+        rolled_out(team, "statefulset/penstock-postgres").await
+    })
+    .await;
+}
+
+/// The pod that holds the lease.
+async fn leader(team: &Team) -> Result<String> {
+    let leases: Api<Lease> = Api::namespaced(team.client(), NAMESPACE);
+    let lease = leases.get("penstock-controller").await?;
+    let holder = lease.spec.and_then(|spec| spec.holder_identity).filter(|holder| !holder.is_empty());
+    holder.context("nobody holds the lease")
+}
+
+/// Without a moment to say good-bye.
+async fn kill(team: &Team, pods: &[&str]) -> Result<()> {
+    let delete = ["delete", "pod", "-n", NAMESPACE, "--grace-period=0", "--force", "--wait=false"];
+    team.cluster().kubectl(&[&delete, pods].concat()).await.map(drop)
+}
+
+async fn scale(team: &Team, what: &str, replicas: u8) -> Result<()> {
+    let replicas = format!("--replicas={replicas}");
+    team.cluster().kubectl(&["scale", "-n", NAMESPACE, what, &replicas]).await.map(drop)
+}
+
+async fn gone(team: &Team, component: &str) -> Result<()> {
+    until("no pod of it", async || {
+        let left = pods_of(team.cluster(), component).await?.len();
+        ensure!(left == 0, "{left} pods of {component} are left");
+        Ok(())
+    })
+    .await
+}
+
+async fn rolled_out(team: &Team, what: &str) -> Result<()> {
+    team.cluster().kubectl(&["rollout", "status", "-n", NAMESPACE, what, "--timeout=120s"]).await.map(drop)
+}

@@ -1,0 +1,34 @@
+//! The proof: the chart is installed into a real cluster, workloads with the official SDKs call the pool, and whatever
+//! happens around them, no request fails and each is in the history once. Everything is driven from outside.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `story` | installed, called in every way, and over to the next account when one is limited |
+//! | `secrets` | a key is changed under load; what is wrong with an object is said, and the others serve |
+//! | `chaos` | leader, controllers, everything, API server, Postgres: each away under load |
+//! | `lifecycle` | upgrade and rollback under load |
+//! | `quickstart` | README's commands, literally; and what is left when it is uninstalled |
+//! | `rights` | every rule of the controller's roles is needed |
+//! | `installation` | the installation that the tests share, and whose turn it is |
+//! | `images` | the images, built from the programs of this build, and that of the workloads |
+//! | `team` | a namespace with accounts at the simulated provider |
+//! | `workload` | pods that call the pool in a loop, and what became of each request |
+//! | `simulator` | the provider: what it received, and what goes wrong |
+//! | `history` | the rows in Postgres |
+//! | `web` | HTTP from the test |
+
+#![expect(clippy::unwrap_used, reason = "helpers of a test")]
+
+mod chaos;
+mod history;
+mod images;
+mod installation;
+mod lifecycle;
+mod quickstart;
+mod rights;
+mod secrets;
+mod simulator;
+mod story;
+mod team;
+mod web;
+mod workload;

@@ -1,0 +1,1 @@
+//! Every rule of the controller's roles is needed.
