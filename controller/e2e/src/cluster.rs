@@ -191,6 +191,16 @@ impl Cluster {
         programs.keys().map(of).collect()
     }
 
+    /// What ServiceAccounts other than the cluster's own asked of the API server, as its audit log has it; of our own
+    /// cluster.
+    pub fn audited(&self) -> Result<Vec<serde_json::Value>> {
+        let directory = self.directory().context("the audit log of a given cluster is not ours")?;
+        let log =
+            std::fs::read_to_string(directory.join(control_plane::AUDIT_LOG)).context("the audit log")?;
+        // The last line may be half written.
+        Ok(log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+    }
+
     /// Where logs and data of our own cluster are, as long as it lives.
     pub fn directory(&self) -> Option<&Path> {
         match &self.kind {

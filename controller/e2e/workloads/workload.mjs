@@ -5,9 +5,9 @@ import { createRequire } from "node:module";
 import { hostname } from "node:os";
 
 const requestId = "x-penstock-request-id";
-const { PAUSE_MS = "100", COUNT = "0", KEY_FILE, NODE_MODULES } = process.env;
-// The SDKs are in the image, not beside this file.
-const load = createRequire(`${NODE_MODULES}/`);
+const { PAUSE_MS = "100", COUNT = "0", KEY_FILE } = process.env;
+// The SDKs are in the image's own directory, not beside this file.
+const load = createRequire(`${process.cwd()}/`);
 const key = () => (KEY_FILE ? { apiKey: readFileSync(KEY_FILE, "utf8").trim() } : {});
 // By the header the provider's journal knows who asked.
 const settings = { maxRetries: 0, timeout: 120_000, defaultHeaders: { "x-workload": hostname() } };

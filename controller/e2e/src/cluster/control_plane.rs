@@ -16,10 +16,12 @@ const CLIENTS: [(&str, &str, Option<&str>); 6] = [
     ("coredns", "system:coredns", None),
     ("kubelet", "system:node:node1", Some("system:nodes")),
 ];
+/// The requests that `audit.yaml` selects.
+pub(super) const AUDIT_LOG: &str = "audit.log";
 /// How long a node may be silent before it counts as lost, in seconds.
 const NODE_GRACE_SECONDS: u32 = 40;
 
-/// Writes every certificate, key and kubeconfig; returns the administrator's.
+/// Writes every certificate, key, policy and kubeconfig; returns the administrator's.
 pub(super) fn write_pki(scratch: &Scratch, network: Network) -> Result<Kubeconfig> {
     let authority = Authority::new("penstock-test")?;
     let front = Authority::new("penstock-test-front")?;
@@ -52,6 +54,7 @@ pub(super) fn write_pki(scratch: &Scratch, network: Network) -> Result<Kubeconfi
     ] {
         scratch.write(name, content)?;
     }
+    scratch.write("audit.yaml", include_str!("audit.yaml"))?;
     let mut admin = None;
     for (name, user, group) in CLIENTS {
         let identity = authority.issue(user, group, &[])?;
@@ -103,7 +106,9 @@ pub(super) fn api_server(network: Network) -> Vec<String> {
         "--requestheader-extra-headers-prefix=X-Remote-Extra-",
         "--proxy-client-cert-file=front.crt",
         "--proxy-client-key-file=front.key",
+        "--audit-policy-file=audit.yaml",
     ]);
+    flags.push(format!("--audit-log-path={AUDIT_LOG}"));
     flags.push(format!("--advertise-address={}", network.node()));
     flags.push(format!("--service-cluster-ip-range={}", network.services()));
     flags

@@ -5,13 +5,15 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 use penstock_e2e::Cluster;
-use penstock_e2e::parts::Part;
+use penstock_e2e::parts::{Part, app_image};
 use penstock_e2e::scratch::Scratch;
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
-/// What workloads run in: Python and Node with the official SDKs.
-pub(crate) const WORKLOAD: &str = "registry.test/workload:1";
+/// What workloads run in, with the official SDKs.
+pub(crate) const PYTHON: &str = "registry.test/app-python:1";
+/// The same for Node.
+pub(crate) const NODE: &str = "registry.test/app-node:1";
 /// The version of everything.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The same programs under another tag, to upgrade to.
@@ -28,7 +30,11 @@ pub(crate) async fn load(cluster: &Cluster) -> Result<()> {
     for name in OURS {
         cluster.load_image(&built.join(&format!("{name}.tar"))).await?;
     }
-    cluster.load_image(&Part::Workload.directory()?.join("workload.tar")).await
+    for part in [Part::AppPython, Part::AppNode] {
+        let (_, archive) = app_image(part)?;
+        cluster.load_image(&archive).await?;
+    }
+    Ok(())
 }
 
 /// Gives the node what [`NEXT`] names.

@@ -9,6 +9,7 @@
 //! | `lifecycle` | upgrade and rollback under load |
 //! | `quickstart` | README's commands, literally; and what is left when it is uninstalled |
 //! | `rights` | every rule of the controller's roles is needed |
+//! | `exercise` | everything that the controller ever asks the API server for |
 //! | `installation` | the installation that the tests share, and whose turn it is |
 //! | `images` | the images, built from the programs of this build, and that of the workloads |
 //! | `team` | a namespace with accounts at the simulated provider |
@@ -20,6 +21,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of a test")]
 
 mod chaos;
+mod exercise;
 mod history;
 mod images;
 mod installation;

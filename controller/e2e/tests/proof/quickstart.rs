@@ -11,7 +11,7 @@ use penstock_e2e::wait::PATIENCE;
 use penstock_e2e::{Cluster, await_condition, until};
 use serde_json::json;
 
-use super::images::{WORKLOAD, checkout};
+use super::images::{PYTHON, checkout};
 use super::installation::{NAMESPACE, PROVIDER, ready_for_install};
 
 /// README's section of the commands.
@@ -91,7 +91,7 @@ async fn ask(cluster: &Cluster) -> Result<String> {
         "metadata": { "name": "hello" },
         "spec": {
             "restartPolicy": "Never",
-            "containers": [{ "name": "app", "image": WORKLOAD, "command": ["python", "-c", WORKLOAD_SCRIPT] }],
+            "containers": [{ "name": "app", "image": PYTHON, "command": ["python3", "-c", WORKLOAD_SCRIPT] }],
         },
     });
     pods.create(&kube::api::PostParams::default(), &serde_json::from_value(pod)?).await?;

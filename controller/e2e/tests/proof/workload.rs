@@ -12,7 +12,7 @@ use penstock_e2e::{await_condition, until};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::images::WORKLOAD;
+use super::images::{NODE, PYTHON};
 use super::team::Team;
 
 /// Between two requests of a worker under load.
@@ -84,13 +84,13 @@ pub(crate) struct Outcome {
 }
 
 impl Sdk {
-    /// Whose API it speaks, and the program that does.
-    fn command(self) -> (&'static str, [&'static str; 2]) {
+    /// Whose API it speaks, the image that has it, and the program that calls with it.
+    fn command(self) -> (&'static str, &'static str, [&'static str; 2]) {
         match self {
-            Self::AnthropicPython => ("anthropic", ["python", "/workload/workload.py"]),
-            Self::OpenaiPython => ("openai", ["python", "/workload/workload.py"]),
-            Self::AnthropicNode => ("anthropic", ["node", "/workload/workload.mjs"]),
-            Self::OpenaiNode => ("openai", ["node", "/workload/workload.mjs"]),
+            Self::AnthropicPython => ("anthropic", PYTHON, ["python3", "/workload/workload.py"]),
+            Self::OpenaiPython => ("openai", PYTHON, ["python3", "/workload/workload.py"]),
+            Self::AnthropicNode => ("anthropic", NODE, ["node", "/workload/workload.mjs"]),
+            Self::OpenaiNode => ("openai", NODE, ["node", "/workload/workload.mjs"]),
         }
     }
 }
@@ -98,10 +98,10 @@ impl Sdk {
 impl Worker {
     /// The pod, or the template of one: `count` requests, 0 for until it is stopped.
     pub(crate) fn pod(&self, count: usize) -> Value {
-        let (family, [interpreter, script]) = self.sdk.command();
+        let (family, image, [interpreter, script]) = self.sdk.command();
         let container = json!({
             "name": "app",
-            "image": WORKLOAD,
+            "image": image,
             "command": [interpreter, script, family],
             "env": [
                 { "name": "COUNT", "value": count.to_string() },
@@ -114,9 +114,7 @@ impl Worker {
             "serviceAccountName": "app",
             "restartPolicy": "Never",
             "terminationGracePeriodSeconds": 5,
-            "securityContext": {
-                "runAsNonRoot": true, "runAsUser": 1000, "seccompProfile": { "type": "RuntimeDefault" },
-            },
+            "securityContext": { "runAsNonRoot": true, "seccompProfile": { "type": "RuntimeDefault" } },
             "containers": [container],
             "volumes": [{ "name": "workload", "configMap": { "name": "workload" } }],
         });
@@ -158,7 +156,7 @@ impl<'a> Load<'a> {
 
     /// Stops the workers, and waits until each has ended.
     pub(crate) async fn stop(self) -> Result<Outcome> {
-        let stop = ["python", "-c", "import os, signal; os.kill(1, signal.SIGTERM)"];
+        let stop = ["sh", "-c", "kill -TERM 1"];
         let (cluster, namespace) = (self.team.cluster(), self.team.namespace());
         let stopping = self.names.iter().map(|name| cluster.exec(namespace, name, "app", &stop));
         let asked: Vec<Result<String>> = futures_util::future::join_all(stopping).await;
