@@ -1,10 +1,93 @@
 //! Everything that the controller ever asks the API server for, caused from outside.
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::Method;
+use penstock_e2e::until;
+use serde_json::{Value, json};
 
-use super::team::Team;
+use super::installation::{NAMESPACE, pods_of};
+use super::team::{ACCOUNTS, Team};
+use super::web;
 
-/// Causes it.
-pub(crate) async fn exercise(_team: &Team) -> Result<()> {
+const API_PORT: u16 = 8090;
+
+/// Causes it. What an installation, a start and a team's accounts cause, they have caused already.
+pub(crate) async fn exercise(team: &Team) -> Result<()> {
+    a_repeated_event(team).await?;
+    an_authority_of_an_account(team).await?;
+    the_management_api(team).await
+}
+
+/// The second event of the same kind is counted onto the first.
+async fn a_repeated_event(team: &Team) -> Result<()> {
+    let (name, _) = ACCOUNTS[0];
+    for _ in 0..2 {
+        pause(team, name, true).await?;
+        team.state(name, "Paused").await?;
+        pause(team, name, false).await?;
+        team.state(name, "Available").await?;
+    }
     Ok(())
+}
+
+async fn pause(team: &Team, account: &str, paused: bool) -> Result<()> {
+    let change = json!({ "spec": { "paused": paused } }).to_string();
+    let patch = ["patch", "pa", account, "-n", team.namespace(), "--type=merge", "--patch", &change];
+    team.cluster().kubectl(&patch).await.map(drop)
+}
+
+async fn an_authority_of_an_account(team: &Team) -> Result<()> {
+    let authority = rcgen::generate_simple_self_signed(["egress.test".to_owned()])?.cert.pem();
+    team.apply(&json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "egress" }, "data": { "ca.crt": authority },
+    }))
+    .await?;
+    let (name, _) = ACCOUNTS[0];
+    let change = json!({ "spec": { "egress": { "caBundle": { "configMapRef": { "name": "egress" } } } } });
+    let patch = ["patch", "pa", name, "-n", team.namespace(), "--type=merge", "--patch", &change.to_string()];
+    team.cluster().kubectl(&patch).await.map(drop)
+}
+
+/// With the installation's own token, and as somebody of the cluster.
+async fn the_management_api(team: &Team) -> Result<()> {
+    let pods = pods_of(team.cluster(), "controller").await?;
+    let address = pods.into_iter().find_map(|pod| pod.status?.pod_ip).context("a controller")?;
+    let token = admin_token(team).await?;
+    let call = async |method: Method, path: &str, body: Value| {
+        let url = format!("http://{address}:{API_PORT}/api/{path}");
+        web::call(method, &url, Some(&token), Some(body)).await
+    };
+    let namespace = team.namespace();
+    let account =
+        json!({ "name": "by-api", "namespace": namespace, "provider": "anthropic", "apiKey": "sk-one" });
+    call(Method::POST, "accounts", account).await?;
+    team.state("by-api", "Available").await?;
+    let id = format!("accounts/{namespace}%2Fby-api");
+    call(Method::PATCH, &id, json!({ "priority": 3, "apiKey": "sk-two" })).await?;
+    call(Method::DELETE, &id, json!({ "confirm": "by-api" })).await?;
+    call(Method::POST, "keys", json!({ "name": "laptop", "namespace": namespace })).await?;
+    call(Method::DELETE, "keys/laptop", json!({ "confirm": "laptop" })).await?;
+    somebody_of_the_cluster(team, &address).await
+}
+
+async fn somebody_of_the_cluster(team: &Team, address: &str) -> Result<()> {
+    let token = ["create", "token", "app", "-n", team.namespace(), "--audience=penstock"];
+    let token = team.cluster().kubectl(&token).await?;
+    let accounts = format!("http://{address}:{API_PORT}/api/accounts");
+    let refused = web::call(Method::GET, &accounts, Some(token.trim()), None).await;
+    ensure!(refused.is_err(), "a workload may not see accounts, and got {refused:?}");
+    Ok(())
+}
+
+async fn admin_token(team: &Team) -> Result<String> {
+    let output = "--output=jsonpath={.data.token}";
+    let secret = ["get", "secret", "penstock-admin-token", "-n", NAMESPACE, output];
+    let encoded = until("the admin token", async || {
+        let encoded = team.cluster().kubectl(&secret).await?;
+        ensure!(!encoded.is_empty(), "it is empty");
+        Ok(encoded)
+    });
+    Ok(String::from_utf8(STANDARD.decode(encoded.await?)?)?)
 }

@@ -56,7 +56,11 @@ async fn build(version: &str, names: &[&str]) -> Result<Scratch> {
     let program = std::env::current_exe()?;
     let programs = program.ancestors().nth(2).context("where this build puts programs")?;
     let mut command = Command::new(checkout(".ci/images"));
-    command.arg("--programs").arg(programs).arg("--out").arg(scratch.path()).args(["--version", version]);
+    command.arg("--programs").arg(programs).arg("--out").arg(scratch.path()).args([
+        "--version",
+        version,
+        "--level=1",
+    ]);
     let done = command.args(names).stdin(Stdio::null()).output().await.context(".ci/images")?;
     let said = String::from_utf8_lossy(&done.stderr);
     ensure!(done.status.success(), "{said}\nThe programs are built by: cargo build --workspace --bins");
