@@ -96,6 +96,9 @@ pub struct Bounds {
     /// From accepting a connection, or from the end of an answer, to the first byte of a request.
     /// Clients keep idle connections for up to 60 s; a shorter time would cut them as they send.
     pub idle_timeout: Duration,
+    /// From the wish to stop on, how long an idle connection may bring one more request, which is answered and is its
+    /// last. Closed at once, it would now and then be cut as its client sends.
+    pub drain_idle: Duration,
     /// From the first byte of a request to the end of its head; also for a TLS handshake.
     pub head_timeout: Duration,
     /// Longest gap between two pieces of a request body: progress counts, not the total.
@@ -114,6 +117,7 @@ impl Default for Bounds {
     fn default() -> Self {
         Self {
             idle_timeout: Duration::from_secs(75),
+            drain_idle: Duration::ZERO,
             head_timeout: Duration::from_secs(30),
             body_progress: Duration::from_secs(60),
             write_progress: Duration::from_secs(600),

@@ -144,7 +144,7 @@ impl Raw {
             ),
             log: self.log,
             parent: self.parent,
-            bounds: Bounds::default(),
+            bounds: Bounds { drain_idle: drain_idle(role), ..Bounds::default() },
         };
         if bad.0.is_empty() { Ok(config) } else { Err(InvalidConfig(bad.0)) }
     }
@@ -152,6 +152,16 @@ impl Raw {
 
 fn role(raw: &str) -> Option<Role> {
     [Role::Sidecar, Role::Gateway, Role::Standalone].into_iter().find(|role| role.as_label() == raw)
+}
+
+/// A gateway leaves while others go on and its clients with them; what a sidecar's or a stand-alone proxy's clients are
+/// part of ends with it.
+fn drain_idle(role: Role) -> Duration {
+    match role {
+        // Longer than a busy client pauses between two requests.
+        Role::Gateway => Duration::from_secs(5),
+        Role::Sidecar | Role::Standalone => Duration::ZERO,
+    }
 }
 
 fn log_format(raw: &str) -> Option<LogFormat> {

@@ -52,7 +52,7 @@ pub(super) async fn serve(
             let http2 = tokio::select! {
                 http2 = first => http2??,
                 // Nothing was asked yet.
-                () = worker.state().shutdown.drain.cancelled() => return Ok(()),
+                () = leaves(&worker) => return Ok(()),
             };
             if http2 {
                 speak_http2(stream, worker).await
@@ -65,6 +65,12 @@ pub(super) async fn serve(
     }
 }
 
+/// Until idle connections are closed because the proxy stops.
+async fn leaves(worker: &Worker) {
+    worker.state().shutdown.drain.cancelled().await;
+    tokio::time::sleep(worker.state().config.bounds.drain_idle).await;
+}
+
 async fn serve_tls(
     stream: Stalled<TcpStream>,
     acceptor: Arc<TlsAcceptor>,
@@ -73,7 +79,7 @@ async fn serve_tls(
     let handshake = timeout(worker.state().config.bounds.head_timeout, acceptor.accept(stream));
     let stream = tokio::select! {
         stream = handshake => stream??,
-        () = worker.state().shutdown.drain.cancelled() => return Ok(()),
+        () = leaves(&worker) => return Ok(()),
     };
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
         speak_http2(stream, worker).await

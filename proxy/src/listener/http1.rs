@@ -184,11 +184,13 @@ struct Waiting {
     since: Instant,
     /// A first byte has come.
     begun: bool,
+    /// When an idle connection is closed because the proxy stops.
+    leaves: Option<Instant>,
 }
 
 impl Waiting {
     fn new(bounds: Bounds) -> Self {
-        Self { bounds, alarm: Alarm::default(), since: Instant::now(), begun: false }
+        Self { bounds, alarm: Alarm::default(), since: Instant::now(), begun: false, leaves: None }
     }
 
     /// An answer was sent.
@@ -212,12 +214,16 @@ impl Waiting {
             self.begun = true;
             self.since = Instant::now();
         }
-        // Nothing was asked yet.
-        if !self.begun && drained.poll(cx).is_ready() {
-            return Poll::Ready(Ok(None));
+        if drained.poll(cx).is_ready() {
+            self.leaves.get_or_insert_with(|| Instant::now() + self.bounds.drain_idle);
         }
-        let limit = if self.begun { self.bounds.head_timeout } else { self.bounds.idle_timeout };
-        ready!(self.alarm.poll_at(self.since + limit, cx));
+        let due = if self.begun {
+            self.since + self.bounds.head_timeout
+        } else {
+            let idle = self.since + self.bounds.idle_timeout;
+            self.leaves.map_or(idle, |leaves| leaves.min(idle))
+        };
+        ready!(self.alarm.poll_at(due, cx));
         Poll::Ready(if self.begun { Err(BadHead::Slow.into()) } else { Ok(None) })
     }
 }

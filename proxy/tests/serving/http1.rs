@@ -174,6 +174,25 @@ async fn a_running_answer_is_finished_and_its_connection_ended_when_draining() {
 }
 
 #[tokio::test]
+async fn an_idle_connection_may_bring_one_more_request_while_a_gateway_drains() {
+    let provider = Provider::always(|| json(200, MESSAGE)).await;
+    let accounts = vec![account("a", &provider, 0)];
+    let pool = pool(&accounts);
+    let mut proxy = Proxy::start_with(accounts, pool, |config| {
+        config.bounds.drain_idle = Duration::from_secs(600);
+    })
+    .await;
+    let mut idle = proxy.client().await;
+    idle.write(post("/v1/messages", "", ASK)).await;
+    assert_eq!(idle.answer().await.status, 200);
+    proxy.shutdown.drain.cancel();
+    idle.write(post("/v1/messages", "", ASK)).await;
+    let text = idle.read_to_end().await;
+    assert!(text.contains("connection: close\r\n") && text.ends_with(MESSAGE), "{text}");
+    proxy.ended().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_after_it_sent_a_next_request_is_seen_to_leave() {
     let mut provider = Provider::always(|| vec![Do::WaitForClose]).await;
     let proxy = Proxy::start(vec![account("a", &provider, 0)]).await;
