@@ -17,6 +17,8 @@ use crate::wait::{PATIENCE, await_condition};
 
 /// The namespace that documents and tests install into.
 pub const NAMESPACE: &str = "penstock-system";
+/// Of everything that this build makes.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Where the node keeps the volume.
 const VOLUME: &str = "/var/lib/penstock-test-volume";
 
@@ -37,21 +39,30 @@ pub fn checkout() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Gives the node the images of Penstock under the names that the chart has for them.
+/// Makes images of this build's programs, with this tag: `NAME.tar` in a directory. No names: all of them.
+pub async fn build_images(tag: &str, names: &[&str]) -> Result<Scratch> {
+    let scratch = Scratch::new("images")?;
+    let mut images = Command::new(checkout().join(".ci/images"));
+    images.args(["--unpacked", "--version", tag]).arg("--programs").arg(programs()?);
+    let done = images.arg("--out").arg(scratch.path()).args(names).output().await;
+    let done = done.context(".ci/images could not be started")?;
+    ensure!(done.status.success(), ".ci/images: {}", String::from_utf8_lossy(&done.stderr));
+    Ok(scratch)
+}
+
+/// Gives the node the images of Penstock under the names that the chart has for them. They are made once.
 pub async fn load_images(cluster: &Cluster) -> Result<()> {
-    static LOADED: OnceCell<()> = OnceCell::const_new();
-    let load = async || {
-        let scratch = Scratch::new("images")?;
-        let mut images = Command::new(checkout().join(".ci/images"));
-        images.arg("--unpacked").arg("--programs").arg(programs()?).arg("--out").arg(scratch.path());
-        let done = images.output().await.context(".ci/images could not be started")?;
-        ensure!(done.status.success(), ".ci/images: {}", String::from_utf8_lossy(&done.stderr));
-        for image in std::fs::read_dir(scratch.path())? {
-            cluster.load_image(&image?.path()).await?;
-        }
-        anyhow::Ok(())
-    };
-    LOADED.get_or_try_init(load).await.copied()
+    static MADE: OnceCell<Scratch> = OnceCell::const_new();
+    let made = MADE.get_or_try_init(|| build_images(VERSION, &[])).await?;
+    load_all(cluster, made).await
+}
+
+/// Gives the node every image of a directory.
+pub async fn load_all(cluster: &Cluster, images: &Scratch) -> Result<()> {
+    for image in std::fs::read_dir(images.path())? {
+        cluster.load_image(&image?.path()).await?;
+    }
+    Ok(())
 }
 
 /// Gives the cluster a default StorageClass and one volume, where nobody provides any. Needs the images.
@@ -78,7 +89,7 @@ fn maker_of_the_directory() -> Value {
             "restartPolicy": "Never",
             "containers": [{
                 "name": "maker",
-                "image": format!("registry.penstock.dev/postgres:{}", env!("CARGO_PKG_VERSION")),
+                "image": format!("registry.penstock.dev/postgres:{VERSION}"),
                 "command": ["sh", "-c", ":"],
                 "volumeMounts": [{ "name": "volume", "mountPath": "/volume" }],
             }],

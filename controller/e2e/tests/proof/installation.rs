@@ -5,16 +5,18 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
+use penstock_e2e::product::{self, VERSION};
+use penstock_e2e::scratch::Scratch;
 use penstock_e2e::wait::PATIENCE;
 use penstock_e2e::{Cluster, await_condition};
 use serde_json::json;
 use tokio::sync::{OnceCell, RwLock};
 
-use super::images::{self, VERSION, checkout};
+use super::images;
 use super::simulator::Simulator;
 
-/// Where it is installed.
-pub(crate) const NAMESPACE: &str = "penstock-system";
+pub(crate) use product::NAMESPACE;
+
 /// Where the provider is.
 pub(crate) const PROVIDER: &str = "provider";
 /// Held for reading by tests that bear each other, for writing by those that disturb all others.
@@ -67,7 +69,10 @@ impl Installation {
 /// Everything that an installation finds in a cluster: images, a volume, a provider.
 pub(crate) async fn ready_for_install(cluster: &Cluster) -> Result<Simulator> {
     images::load(cluster).await?;
-    volume(cluster).await?;
+    // A given cluster has its own.
+    if cluster.directory().is_some() {
+        product::provide_storage(cluster).await?;
+    }
     let manifest = json!({ "apiVersion": "v1", "kind": "List", "items": simulator() });
     apply(cluster, &manifest.to_string()).await?;
     let deployments: Api<Deployment> = Api::namespaced(cluster.client(), PROVIDER);
@@ -82,7 +87,7 @@ pub(crate) async fn ready_for_install(cluster: &Cluster) -> Result<Simulator> {
 
 /// `helm install` or `helm upgrade` of the shared installation, with more values; waits until all of it is ready.
 pub(crate) async fn helm(cluster: &Cluster, verb: &str, values: &[&str]) -> Result<()> {
-    let chart = checkout("charts/penstock").display().to_string();
+    let chart = product::chart().display().to_string();
     let mut arguments =
         vec![verb, "penstock", &chart, "-n", NAMESPACE, "--wait", "--timeout=3m", "--set", SMALL];
     arguments.extend(values.iter().flat_map(|value| ["--set", value]));
@@ -99,27 +104,9 @@ pub(crate) async fn pods_of(cluster: &Cluster, component: &str) -> Result<Vec<Po
 }
 
 async fn apply(cluster: &Cluster, manifest: &str) -> Result<()> {
-    let scratch = penstock_e2e::scratch::Scratch::new("manifest")?;
+    let scratch = Scratch::new("manifest")?;
     let file = scratch.write("manifest.json", manifest)?;
     cluster.kubectl(&["apply", "-f", &file.display().to_string()]).await.map(drop)
-}
-
-/// What a cloud's storage class does: the volume that Postgres claims. A given cluster has its own.
-async fn volume(cluster: &Cluster) -> Result<()> {
-    let Some(directory) = cluster.directory() else { return Ok(()) };
-    let path = directory.join("volume");
-    std::fs::create_dir(&path)?;
-    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o777))?;
-    let volume = json!({
-        "apiVersion": "v1", "kind": "PersistentVolume", "metadata": { "name": "volume" },
-        "spec": {
-            "capacity": { "storage": "10Gi" },
-            "accessModes": ["ReadWriteOnce"],
-            "persistentVolumeReclaimPolicy": "Retain",
-            "hostPath": { "path": path, "type": "Directory" },
-        },
-    });
-    apply(cluster, &volume.to_string()).await
 }
 
 fn simulator() -> serde_json::Value {

@@ -7,11 +7,12 @@ use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use penstock_e2e::parts::Part;
+use penstock_e2e::product::checkout;
 use penstock_e2e::wait::PATIENCE;
 use penstock_e2e::{Cluster, await_condition, until};
 use serde_json::json;
 
-use super::images::{PYTHON, checkout};
+use super::images::PYTHON;
 use super::installation::{NAMESPACE, PROVIDER, ready_for_install};
 
 /// README's section of the commands.
@@ -61,7 +62,7 @@ async fn follow(cluster: &Cluster) -> Result<()> {
 
 /// Lines of the section's shell block; one may go on after a backslash.
 fn commands() -> Result<Vec<String>> {
-    let readme = std::fs::read_to_string(checkout("README.md"))?;
+    let readme = std::fs::read_to_string(checkout().join("README.md"))?;
     let section = readme.split(SECTION).nth(1).with_context(|| format!("README has no {SECTION:?}"))?;
     let block = section.split("```sh\n").nth(1).context("it has no commands")?;
     let block = block.split("```").next().unwrap_or_default().replace("\\\n", "");
@@ -77,7 +78,7 @@ async fn shell(cluster: &Cluster, line: &str) -> Result<String> {
         command.env(name, value.unwrap_or_default());
     }
     let path = format!("{}:/usr/bin:/bin", Part::Kubernetes.directory()?.display());
-    command.env("PATH", path).env("ANTHROPIC_API_KEY", "sk-of-a-reader").current_dir(checkout("."));
+    command.env("PATH", path).env("ANTHROPIC_API_KEY", "sk-of-a-reader").current_dir(checkout());
     let done = command.args(["-euc", line]).stdin(Stdio::null()).output().await?;
     let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     ensure!(done.status.success(), "{line}: {said}");
