@@ -188,6 +188,8 @@ fn connect(scratch: &Scratch, pid: u32) -> Result<Network> {
             Err(error) if error.to_string().contains("File exists") => continue,
             made => made?,
         }
+        let index = std::fs::read_to_string(format!("/sys/class/net/{}/ifindex", network.link()));
+        scratch.write("link-index", index.context("the link's index")?.trim())?;
         scratch.write("link", &network.link())?;
         ip(&format!("address add {}/30 dev {}", network.host(), network.link()))?;
         ip(&format!("link set {} up", network.link()))?;

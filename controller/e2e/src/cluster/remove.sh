@@ -4,8 +4,10 @@
 cat
 for _ in $(seq 200); do
   left=
-  if [ -e "$1/link" ] && ip link show dev "$(cat "$1/link")" >/dev/null 2>&1; then
-    ip link del dev "$(cat "$1/link")" 2>/dev/null || left=link
+  # It goes with its namespaces; then another cluster may have one of this name, which is not ours to remove.
+  if [ -e "$1/link" ] && link=$(cat "$1/link") && [ -e "$1/link-index" ] &&
+    [ "$(cat "/sys/class/net/$link/ifindex" 2>/dev/null)" = "$(cat "$1/link-index")" ]; then
+    ip link del dev "$link" 2>/dev/null || left=link
   fi
   if [ -e "$1/cgroups" ]; then
     while read -r cgroup; do
