@@ -125,8 +125,10 @@ async fn postgres_is_away() {
 async fn leader(team: &Team) -> Result<String> {
     let leases: Api<Lease> = Api::namespaced(team.client(), NAMESPACE);
     let lease = leases.get("penstock-controller").await?;
-    let holder = lease.spec.and_then(|spec| spec.holder_identity).filter(|holder| !holder.is_empty());
-    holder.context("nobody holds the lease")
+    let holder = lease.spec.and_then(|spec| spec.holder_identity).unwrap_or_default();
+    // The pod, and which of its starts.
+    let (pod, _) = holder.rsplit_once('_').context("nobody holds the lease")?;
+    Ok(pod.to_owned())
 }
 
 /// Without a moment to say good-bye.

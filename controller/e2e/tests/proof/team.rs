@@ -112,10 +112,15 @@ impl Team {
 
     /// `kubectl apply -f` in the namespace.
     pub(crate) async fn apply(&self, object: &Value) -> Result<()> {
+        self.apply_in(&self.namespace, object).await
+    }
+
+    /// The same in another.
+    pub(crate) async fn apply_in(&self, namespace: &str, object: &Value) -> Result<()> {
         let name = object["metadata"]["name"].as_str().context("a name")?;
         let file = self.scratch.write(&format!("{name}.json"), &object.to_string())?;
         let file = file.display().to_string();
-        self.cluster().kubectl(&["apply", "-n", &self.namespace, "-f", &file]).await.map(drop)
+        self.cluster().kubectl(&["apply", "-n", namespace, "-f", &file]).await.map(drop)
     }
 
     /// A file of the test.
