@@ -68,7 +68,7 @@ async fn the_management_api(team: &Team) -> Result<()> {
     call(Method::PATCH, &id, json!({ "priority": 3, "apiKey": "sk-two" })).await?;
     call(Method::DELETE, &id, json!({ "confirm": "by-api" })).await?;
     call(Method::POST, "keys", json!({ "name": "laptop", "namespace": namespace })).await?;
-    call(Method::DELETE, "keys/laptop", json!({ "confirm": "laptop" })).await?;
+    call(Method::DELETE, &format!("keys/{namespace}%2Flaptop"), json!({ "confirm": "laptop" })).await?;
     somebody_of_the_cluster(team, &address).await
 }
 

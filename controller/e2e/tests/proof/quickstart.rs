@@ -119,6 +119,7 @@ async fn inventory(cluster: &Cluster) -> Result<BTreeSet<String>> {
 /// Kubernetes puts into every one.
 fn expected_rest() -> BTreeSet<&'static str> {
     BTreeSet::from([
+        "APIService /v1alpha1.penstock.dev",
         "CustomResourceDefinition /accessgrants.penstock.dev",
         "CustomResourceDefinition /accountpools.penstock.dev",
         "CustomResourceDefinition /provideraccounts.penstock.dev",
