@@ -63,6 +63,11 @@ e2e: kubernetes ## Install and drive Penstock in a real Kubernetes of the tests'
 	cargo build --locked $(PROGRAMS)
 	cargo test --locked -p penstock-e2e --no-fail-fast
 
+.PHONY: proof
+proof: kubernetes ## Install the chart into a real cluster and keep it serving while its parts are killed, rolled and upgraded
+	cargo build --locked $(PROGRAMS)
+	cargo test --locked -p penstock-e2e --test proof --no-fail-fast -- --test-threads=1
+
 .PHONY: cluster
 cluster: kubernetes ## Bring up a Kubernetes to look into, until Ctrl-C; ARGS="image.tar …" loads images
 	cargo build --locked --quiet -p penstock-e2e --bin cluster
