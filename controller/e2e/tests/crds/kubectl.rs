@@ -1,6 +1,6 @@
 //! What a person sees of our kinds with kubectl.
 
-use penstock_e2e::with_temp_ns;
+use penstock_e2e::{until, with_temp_ns};
 use serde_json::{Value, json};
 
 use super::{create, examples, send, server, write_status};
@@ -64,6 +64,11 @@ async fn get_shows_what_matters_in_columns_under_short_names_and_a_category() {
 async fn explain_teaches_every_field() {
     let server = server().await;
     let explain = |what: &[&str]| server.kubectl(&[&["explain"], what].concat()).unwrap();
+    // The server publishes a new kind's document some time after it serves the kind.
+    for kind in ["pa", "ap", "ag"] {
+        let published = async || server.kubectl(&["explain", kind]);
+        until("the document of the kind is published", published).await.unwrap();
+    }
     let tree = explain(&["pa.spec", "--recursive"]);
     for field in ["provider", "credentials", "secretRef", "windowCeilings", "caBundle", "matchExpressions"] {
         assert!(tree.contains(&format!("{field}\t<")), "{field} is not in\n{tree}");
