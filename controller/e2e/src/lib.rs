@@ -11,6 +11,7 @@
 //! | [`parts`] | the programs and images, built once into a cache |
 //! | [`pki`] | the certificates and kubeconfigs of a cluster |
 //! | [`process`] | programs that never outlive the test |
+//! | [`web`] | HTTP to what a test runs |
 //! | [`product`] | Penstock's images, made of this build's programs, its chart, and a volume for its Postgres |
 //! | [`scratch`] | directories that never outlive the test |
 //!
@@ -27,6 +28,7 @@ pub mod report;
 pub mod scratch;
 pub mod tools;
 pub mod wait;
+pub mod web;
 
 pub use api_server::ApiServer;
 pub use cluster::{Cluster, with_cluster};

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use http::{Method, Request};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::PostParams;
 use kube::{Api, Client};
@@ -14,10 +15,9 @@ use penstock_e2e::process::Process;
 use penstock_e2e::product::programs;
 use penstock_e2e::scratch::Scratch;
 use penstock_e2e::wait::{PATIENCE, await_condition};
+use penstock_e2e::web::{call, send};
 use penstock_e2e::{ApiServer, until};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 const ASK: &str =
     r#"{"model":"claude-sonnet-4-5","max_tokens":9,"messages":[{"role":"user","content":"hello"}]}"#;
@@ -49,21 +49,13 @@ impl Running {
     }
 }
 
-async fn call(address: &str, request: &str, headers: &[String], body: &str) -> Result<(u16, String)> {
-    let mut stream = TcpStream::connect(address).await?;
-    let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
-    let head = format!("{request} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}");
-    let text = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
-    stream.write_all(text.as_bytes()).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    let (head, body) = answer.split_once("\r\n\r\n").context("no answer")?;
-    Ok((head.split(' ').nth(1).context("no status")?.parse()?, body.to_owned()))
+async fn get(address: &str, path: &str) -> Result<(u16, String)> {
+    send(Request::get(format!("http://{address}{path}")).body(String::new())?).await
 }
 
 async fn ready(address: &str) {
     let look = async || {
-        let (status, body) = call(address, "GET /readyz", &[], "").await?;
+        let (status, body) = get(address, "/readyz").await?;
         ensure!(status == 200, "{body}");
         Ok(())
     };
@@ -154,7 +146,7 @@ async fn a_sidecar_and_a_gateway_serve_a_pod_as_what_it_proves_to_be() {
     let mut gateway = proxy(server, &scratch, grpc, &["--role", "gateway"], &own, "gateway").await;
     let (sidecar, gateway) = (sidecar.said().await, gateway.said().await);
     let waits = async || {
-        let (status, body) = call(text(&sidecar, "admin"), "GET /readyz", &[], "").await?;
+        let (status, body) = get(text(&sidecar, "admin"), "/readyz").await?;
         ensure!(status == 503 && body.contains("ca.crt"), "{status} {body}");
         Ok(())
     };
@@ -167,47 +159,50 @@ async fn a_sidecar_and_a_gateway_serve_a_pod_as_what_it_proves_to_be() {
     ready(text(&gateway, "admin")).await;
 
     account(&client, &tenant, text(&provider.said().await, "listen")).await;
-    let json = "content-type: application/json\r\nanthropic-version: 2023-06-01".to_owned();
-    let ask = async |proxy: &Value, headers: &[String]| {
-        let headers = [std::slice::from_ref(&json), headers].concat();
-        call(text(proxy, "listen"), "POST /v1/messages", &headers, ASK).await
+    let ask = async |proxy: &Value, key: Option<&str>| {
+        let url = format!("http://{}/v1/messages", text(proxy, "listen"));
+        let request = Request::post(url).header("anthropic-version", "2023-06-01");
+        let mut request = request.header("content-type", "application/json");
+        if let Some(key) = key {
+            request = request.header("x-api-key", key);
+        }
+        send(request.body(ASK.to_owned())?).await
     };
     let token = async |namespace: &str, audience: &str, pod| {
         let wanted = Token { namespace, service_account: "app", audience, pod };
-        format!("x-api-key: {}", server.token(wanted).await.unwrap())
+        server.token(wanted).await.unwrap()
     };
-    let mine = [token(&tenant, "penstock", Some("web-1")).await];
-    for (proxy, headers) in [(&sidecar, &[][..]), (&gateway, &mine)] {
+    let mine = token(&tenant, "penstock", Some("web-1")).await;
+    for (proxy, key) in [(&sidecar, None), (&gateway, Some(mine.as_str()))] {
         let served = async || {
-            let (status, body) = ask(proxy, headers).await?;
+            let (status, body) = ask(proxy, key).await?;
             ensure!(status == 200, "{status} {body}");
             Ok(())
         };
         until("the pod is served", served).await.unwrap();
     }
     let refused = [
-        (vec![], 401, "audience"),
-        (vec![token(&tenant, "", None).await], 401, "not for this service"),
-        (vec![token(&poor, "penstock", None).await], 403, "may use no account"),
+        (None, 401, "audience"),
+        (Some(token(&tenant, "", None).await), 401, "not for this service"),
+        (Some(token(&poor, "penstock", None).await), 403, "may use no account"),
     ];
-    for (headers, status, why) in refused {
-        let (answered, body) = ask(&gateway, &headers).await.unwrap();
+    for (key, status, why) in refused {
+        let (answered, body) = ask(&gateway, key.as_deref()).await.unwrap();
         assert!(answered == status && body.contains(why), "{status} {why}: {answered} {body}");
     }
 
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &own);
     let token = secrets.get("penstock-admin-token").await.unwrap().data.unwrap()["token"].0.clone();
-    let admin = [format!("authorization: Bearer {}", String::from_utf8(token).unwrap())];
-    let rows = async || {
-        let (status, body) = call(text(&at, "api"), "GET /api/requests", &admin, "").await?;
-        ensure!(status == 200, "{body}");
-        // In chunks, whose lengths stand between.
-        let served = body.matches("\"status\":200").count();
-        ensure!(served >= 2, "{body}");
-        Ok(body)
+    let admin = String::from_utf8(token).unwrap();
+    let url = format!("http://{}/api/requests", text(&at, "api"));
+    let callers = async || {
+        let rows = call(Method::GET, &url, Some(&admin), None).await?["requests"].take();
+        let served = rows.as_array().context("no rows")?.iter().filter(|row| row["status"] == 200);
+        let callers: Vec<Value> = served.map(|row| row["caller"].clone()).collect();
+        ensure!(callers.len() >= 2, "{rows}");
+        Ok(callers)
     };
-    let rows = until("the history has both requests", rows).await.unwrap();
-    let caller =
-        format!(r#""caller":{{"namespace":"{tenant}","pod":"web-1","serviceAccount":"app","key":""}}"#);
-    assert!(rows.matches(&caller).count() >= 2, "{caller}: {rows}");
+    let callers = until("the history has both requests", callers).await.unwrap();
+    let caller = json!({ "namespace": tenant, "pod": "web-1", "serviceAccount": "app", "key": "" });
+    assert!(callers.iter().all(|served| *served == caller), "{callers:?}");
 }

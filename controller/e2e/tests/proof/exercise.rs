@@ -4,12 +4,11 @@ use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::Method;
-use penstock_e2e::until;
+use penstock_e2e::{until, web};
 use serde_json::{Value, json};
 
 use super::installation::{NAMESPACE, pods_of};
 use super::team::{ACCOUNTS, Team};
-use super::web;
 
 const API_PORT: u16 = 8090;
 

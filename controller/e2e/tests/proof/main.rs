@@ -16,7 +16,6 @@
 //! | `workload` | pods that call the pool in a loop, and what became of each request |
 //! | `simulator` | the provider: what it received, and what goes wrong |
 //! | `history` | the rows in Postgres |
-//! | `web` | HTTP from the test |
 
 #![expect(clippy::unwrap_used, reason = "helpers of a test")]
 
@@ -32,5 +31,4 @@ mod secrets;
 mod simulator;
 mod story;
 mod team;
-mod web;
 mod workload;

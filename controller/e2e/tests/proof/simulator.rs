@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use http::Method;
+use penstock_e2e::web;
 use serde::Deserialize;
 use serde_json::{Value, json};
-
-use super::web;
 
 /// Its control interface.
 #[derive(Debug)]

@@ -10,12 +10,11 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use penstock_e2e::wait::PATIENCE;
-use penstock_e2e::{await_condition, until};
+use penstock_e2e::{await_condition, until, web};
 use serde_json::{Value, json};
 
 use super::history;
 use super::team::{ACCOUNTS, Team, with_team};
-use super::web;
 use super::workload::{EVERY_KIND, Load, Outcome, Sdk, Way, Worker};
 
 /// Requests of a workload that ends by itself.
