@@ -57,17 +57,15 @@ where
 pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T>) -> Result<T> {
     let ends = Instant::now() + PATIENCE;
     let mut last = None;
-    loop {
+    // A look that never waits is ready before the limit is asked: the clock is read here, too.
+    while Instant::now() < ends {
         match timeout_at(ends, look()).await {
             Ok(Ok(found)) => return Ok(found),
-            Ok(Err(error)) => {
-                last = Some(error);
-                sleep(BETWEEN_LOOKS).await;
-            }
-            Err(_) => {
-                let error = last.unwrap_or_else(|| anyhow!("the first look at it never ended"));
-                return Err(error.context(format!("{what} did not come true within {PATIENCE:?}")));
-            }
+            Ok(Err(error)) => last = Some(error),
+            Err(_) => break,
         }
+        sleep(BETWEEN_LOOKS).await;
     }
+    let error = last.unwrap_or_else(|| anyhow!("the first look at it never ended"));
+    Err(error.context(format!("{what} did not come true within {PATIENCE:?}")))
 }
