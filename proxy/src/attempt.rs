@@ -5,12 +5,12 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::{HeaderMap, Method};
+use http::Method;
 use jiff::Timestamp;
 use penstock_llm::error::ErrorFacts;
 use penstock_proxy_core::attempt::{Choice, Step};
 use penstock_proxy_core::classify::{Heard, TransportError, Verdict, classify};
-use penstock_proxy_core::headers::to_upstream;
+use penstock_proxy_core::headers::{Headers, to_upstream};
 use penstock_proxy_core::pool::Candidate;
 use tracing::info;
 
@@ -31,7 +31,7 @@ pub(crate) struct Outgoing<'a> {
     /// Path and query at the provider, without what the account's base URL adds.
     pub(crate) path: Cow<'a, str>,
     /// The client's headers.
-    pub(crate) headers: &'a HeaderMap,
+    pub(crate) headers: &'a Headers,
     pub(crate) body: RequestBody,
     /// What kind of answer is awaited.
     pub(crate) expect: Expect,

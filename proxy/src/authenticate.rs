@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
 use jiff::Timestamp;
 use penstock_proxy_core::authenticate::{Identity, authenticate as decide};
+use penstock_proxy_core::headers::Headers;
 
 use crate::respond::Refusal;
 use crate::state::{Published, State};
@@ -14,7 +14,7 @@ use crate::state::{Published, State};
 pub(crate) fn authenticate(
     state: &State,
     published: &Published,
-    headers: &HeaderMap,
+    headers: &Headers,
 ) -> Result<Arc<Identity>, Refusal> {
     let (view, now) = (&published.view, Timestamp::now());
     let remembered = |digest: &_| state.verified.lock().get(&view.issuers, digest, now);

@@ -6,11 +6,10 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
-use http::header::CONTENT_ENCODING;
 use penstock_llm::encoding::decode_body;
 use penstock_llm::request::{Asked, scan};
 use penstock_llm::splice::splice;
+use penstock_proxy_core::headers::Headers;
 use penstock_proxy_core::route::{Operation, Route};
 use tokio::time::timeout;
 
@@ -109,7 +108,7 @@ async fn throw_away(incoming: &mut Incoming, most: u64) {
 /// Finds what a body asks for. Only a body that a provider would have to understand is refused.
 pub(crate) fn parse(
     route: &Route,
-    headers: &HeaderMap,
+    headers: &Headers,
     received: Bytes,
     largest: u64,
 ) -> Result<RequestBody, Refusal> {
@@ -122,11 +121,11 @@ pub(crate) fn parse(
         | Operation::Embeddings => !received.is_empty(),
         Operation::Models | Operation::Other => false,
     };
-    let decoded = match headers.get(CONTENT_ENCODING) {
+    let decoded = match headers.get("content-encoding") {
         None => None,
         Some(encoding) => {
             let cap = usize::try_from(largest).unwrap_or(usize::MAX);
-            let encoding = encoding.to_str().unwrap_or("unreadable");
+            let encoding = std::str::from_utf8(encoding).unwrap_or("unreadable");
             match decode_body(encoding, &received, cap) {
                 Ok(decoded) => Some(decoded),
                 Err(_) if !must_parse => None,
@@ -183,7 +182,7 @@ mod tests {
             selector: Selector::ByModel,
             path: "/v1/messages".into(),
         };
-        parse(&route, &HeaderMap::new(), Bytes::from_static(body.as_bytes()), 1 << 20)
+        parse(&route, &Headers::default(), Bytes::from_static(body.as_bytes()), 1 << 20)
     }
 
     #[test]

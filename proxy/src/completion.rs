@@ -5,8 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::request::Parts;
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use jiff::Timestamp;
 use penstock_llm::estimate;
 use penstock_llm::usage::{CodexLimits, Reading};
@@ -17,6 +16,7 @@ use penstock_proxy_core::attempt::{Attempts, Request, Step};
 use penstock_proxy_core::authenticate::Identity;
 use penstock_proxy_core::classify::{Heard, Verdict, classify};
 use penstock_proxy_core::event::{Gathered, Sent, assemble};
+use penstock_proxy_core::headers::Headers;
 use penstock_proxy_core::limits::learn_codex_event;
 use penstock_proxy_core::live::Ticket;
 use penstock_proxy_core::pool::Candidate;
@@ -25,8 +25,11 @@ use rand::Rng;
 use uuid::Uuid;
 
 use crate::body::RequestBody;
+use crate::head::RequestHead;
 use crate::state::{Published, State};
 use crate::telemetry;
+
+const REQUEST_ID: &str = "x-penstock-request-id";
 
 /// Gathers what is known of a request until it ends.
 pub(crate) struct Completion {
@@ -48,7 +51,7 @@ struct Trying {
 
 impl Completion {
     /// A request was accepted: from here on there will be an event.
-    pub(crate) fn begin(state: Arc<State>, head: &Parts) -> Self {
+    pub(crate) fn begin(state: Arc<State>, head: &RequestHead) -> Self {
         state.metrics.request_started();
         let now = Timestamp::now();
         let trace_id = telemetry::trace_id(&head.headers).unwrap_or_default().to_owned();
@@ -71,12 +74,10 @@ impl Completion {
         self.gathered.id
     }
 
-    /// The request's id as a header.
-    pub(crate) fn id_header(&self) -> HeaderValue {
+    /// Says the request's id in its answer.
+    pub(crate) fn sign(&self, headers: &mut Headers) {
         let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
-        let text = self.gathered.id.hyphenated().encode_lower(&mut text);
-        // Hex digits and dashes are always a header value.
-        HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+        headers.insert(REQUEST_ID, self.gathered.id.hyphenated().encode_lower(&mut text));
     }
 
     /// Who asks.

@@ -11,6 +11,7 @@
 //! | `authenticate` | stage 2: who calls |
 //! | `body` | stage 4: the request's body and what it asks for |
 //! | `attempt` | stages 5 to 7: one account after another |
+//! | [`head`] | how requests and answers begin |
 //! | [`upstream`] | one request to a provider, and its response as it arrives |
 //! | [`relay`] | stages 8 and 9: the answer on its way to the client, and the tap |
 //! | `completion` | stage 10: one event per request, however it ended |
@@ -22,12 +23,12 @@
 //! | [`control`] | the connection to the controller, and what goes over it |
 //! | `admin` | probes, metrics and state |
 //! | `metrics` | every metric's name |
-//! | `names` | header names, made once |
 //! | [`telemetry`] | logs and trace ids |
 
 pub mod app;
 pub mod config;
 pub mod control;
+pub mod head;
 pub mod observations;
 pub mod relay;
 pub mod respond;
@@ -44,7 +45,6 @@ mod body;
 mod completion;
 mod listener;
 mod metrics;
-mod names;
 mod pipeline;
 mod state;
 mod worker;

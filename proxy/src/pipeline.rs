@@ -3,14 +3,13 @@
 
 use std::sync::Arc;
 
-use http::Response;
-use http::request::Parts;
 use penstock_proxy_core::route::route;
 
 use crate::attempt::{Accepted, attempt};
 use crate::authenticate::authenticate;
 use crate::body::{self, Incoming};
 use crate::completion::Completion;
+use crate::head::{RequestHead, Response};
 use crate::relay::{self, relay};
 use crate::respond::{Answer, Refusal, respond};
 use crate::state::State;
@@ -39,7 +38,7 @@ impl Worker {
     }
 
     /// Answers one request.
-    pub(crate) async fn handle(&self, head: Parts, incoming: Incoming) -> Response<Answer> {
+    pub(crate) async fn handle(&self, head: RequestHead, incoming: Incoming) -> Response<Answer> {
         let mut completion = Completion::begin(Arc::clone(&self.state), &head);
         match self.serve(&head, incoming, &mut completion).await {
             Ok((accepted, asked)) => relay(accepted, &head, &asked, completion),
@@ -49,7 +48,7 @@ impl Worker {
 
     async fn serve(
         &self,
-        head: &Parts,
+        head: &RequestHead,
         incoming: Incoming,
         completion: &mut Completion,
     ) -> Result<(Accepted, relay::Asked), Refusal> {

@@ -8,27 +8,25 @@ use std::task::{Context, Poll, ready};
 use std::vec;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderName};
-use http::request::Parts;
-use http::{HeaderValue, Method, Response, StatusCode};
+use http::{Method, StatusCode};
 use penstock_llm::phrase::{Problem, ProblemKind, stream_error};
 use penstock_llm::usage::{Endpoint, Finish, Reading, Shape, Tap};
 use penstock_proto::dialect::Dialect;
 use penstock_proxy_core::event::Sent;
-use penstock_proxy_core::headers::to_client;
+use penstock_proxy_core::headers::{Headers, to_client};
 use penstock_proxy_core::route::Operation;
 
 use crate::attempt::{Accepted, Rest};
 use crate::completion::Completion;
+use crate::head::{RequestHead, Response, ResponseHead};
 use crate::respond::Answer;
 use crate::upstream::{Stage, UpstreamError};
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-penstock-request-id");
-const ACCOUNT: HeaderName = HeaderName::from_static("x-penstock-account");
-const ATTEMPTS: HeaderName = HeaderName::from_static("x-penstock-attempts");
+const ACCOUNT: &str = "x-penstock-account";
+const ATTEMPTS: &str = "x-penstock-attempts";
 
 /// Asks for [`ACCOUNT`] and [`ATTEMPTS`] on the answer.
-const DEBUG: HeaderName = HeaderName::from_static("x-penstock-debug");
+const DEBUG: &str = "x-penstock-debug";
 
 /// What a relay has to know of the request.
 pub(crate) struct Asked {
@@ -59,7 +57,7 @@ pub struct Relay {
 /// Starts the relay: the head, and a body that is read as the client takes it.
 pub(crate) fn relay(
     accepted: Accepted,
-    head: &Parts,
+    head: &RequestHead,
     asked: &Asked,
     mut completion: Completion,
 ) -> Response<Answer> {
@@ -69,11 +67,11 @@ pub(crate) fn relay(
     to_client(&mut answer.headers);
     if shape == Some(Shape::Stream) {
         // An error event may have to follow.
-        answer.headers.remove(CONTENT_LENGTH);
+        answer.headers.remove("content-length");
     }
-    let remaining = answer.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    answer.headers.insert(REQUEST_ID, completion.id_header());
-    if head.headers.contains_key(DEBUG) {
+    let remaining = answer.headers.text("content-length").and_then(|length| length.parse().ok());
+    completion.sign(&mut answer.headers);
+    if head.headers.contains(DEBUG) {
         say_who_served(&mut answer.headers, &completion);
     }
     completion.answered(answer.status);
@@ -90,17 +88,17 @@ pub(crate) fn relay(
         || matches!(answer.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if bodiless || remaining == Some(0) {
         relay.finish(Sent::Relayed, Reading::default());
-        return Response::from_parts(answer, Answer::empty());
+        return Response { head: answer, body: Answer::empty() };
     }
-    Response::from_parts(answer, Answer::Relay(Box::new(relay)))
+    Response { head: answer, body: Answer::Relay(Box::new(relay)) }
 }
 
 /// Watches what a provider answers; an error's body is not an answer of a model.
-fn tap(answer: &http::response::Parts, shape: Option<Shape>, asked: &Asked, endpoint: Endpoint) -> Tap {
+fn tap(answer: &ResponseHead, shape: Option<Shape>, asked: &Asked, endpoint: Endpoint) -> Tap {
     let tap = Tap::new(asked.dialect.filter(|_| answer.status.is_success()), shape, endpoint);
-    match answer.headers.get(CONTENT_ENCODING) {
+    match answer.headers.get("content-encoding") {
         None => tap,
-        Some(encoding) => tap.with_encoding(encoding.to_str().unwrap_or("unreadable")),
+        Some(encoding) => tap.with_encoding(std::str::from_utf8(encoding).unwrap_or("unreadable")),
     }
 }
 
@@ -115,12 +113,10 @@ fn endpoint(operation: Operation) -> Endpoint {
     }
 }
 
-fn say_who_served(headers: &mut http::HeaderMap, completion: &Completion) {
+fn say_who_served(headers: &mut Headers, completion: &Completion) {
     let Some((candidate, attempts)) = completion.served_by() else { return };
-    if let Ok(account) = HeaderValue::from_str(candidate.account.id.as_str()) {
-        headers.insert(ACCOUNT, account);
-    }
-    headers.insert(ATTEMPTS, HeaderValue::from(attempts));
+    headers.insert(ACCOUNT, candidate.account.id.as_str());
+    headers.insert(ATTEMPTS, &attempts.to_string());
 }
 
 impl Relay {

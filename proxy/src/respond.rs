@@ -6,9 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName};
-use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use penstock_llm::encoding::DecodeError;
 use penstock_llm::phrase::{Problem, ProblemKind, phrase};
@@ -17,15 +15,16 @@ use penstock_proto::dialect::Dialect;
 use penstock_proxy_core::authenticate::AuthError;
 use penstock_proxy_core::event::Sent;
 use penstock_proxy_core::exhausted::{Cause, Exhausted};
+use penstock_proxy_core::headers::Headers;
 use penstock_proxy_core::route::{NotFound, route};
 
 use crate::completion::Completion;
+use crate::head::{RequestHead, Response, ResponseHead};
 use crate::relay::{BrokenAnswer, Relay};
 use crate::state::{Crowded, State};
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-penstock-request-id");
-const UNIFIED_STATUS: HeaderName = HeaderName::from_static("anthropic-ratelimit-unified-status");
-const UNIFIED_RESET: HeaderName = HeaderName::from_static("anthropic-ratelimit-unified-reset");
+const UNIFIED_STATUS: &str = "anthropic-ratelimit-unified-status";
+const UNIFIED_RESET: &str = "anthropic-ratelimit-unified-reset";
 
 /// When too many requests wait already, one more is told to come back after this.
 const CROWDED_RETRY: Duration = Duration::from_secs(5);
@@ -77,7 +76,7 @@ impl From<Crowded> for Refusal {
 /// Answers in the client's dialect and ends the request.
 pub(crate) fn respond(
     refusal: &Refusal,
-    head: &Parts,
+    head: &RequestHead,
     state: &State,
     mut completion: Completion,
 ) -> Response<Answer> {
@@ -86,44 +85,40 @@ pub(crate) fn respond(
     let problem = Problem { request_id: Some(completion.id().to_string()), ..problem(refusal, &model) };
     let answer = phrase(dialect, &problem);
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = Response::new(Answer::Own(Some(answer.body.clone())));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
+    let mut headers = Headers::default();
+    headers.insert("content-type", answer.content_type);
     for (name, value) in answer.headers {
-        if let Ok(value) = HeaderValue::try_from(value) {
-            headers.insert(name, value);
-        }
+        headers.insert(name, &value);
     }
     if let (Refusal::Exhausted(exhausted), Some(Dialect::AnthropicMessages)) = (refusal, dialect) {
-        pool_limits(headers, exhausted);
+        pool_limits(&mut headers, exhausted);
     }
-    headers.insert(REQUEST_ID, completion.id_header());
+    completion.sign(&mut headers);
     completion.answered(status);
     let gathered = completion.gathered();
     gathered.error = problem.message;
     gathered.response_bytes = answer.body.len() as u64;
     completion.finish(Sent::Answered);
-    response
+    Response { head: ResponseHead { status, headers }, body: Answer::Own(Some(answer.body)) }
 }
 
 /// What Anthropic's clients read to tell when their quota returns: here the pool's.
-fn pool_limits(headers: &mut HeaderMap, exhausted: &Exhausted) {
+fn pool_limits(headers: &mut Headers, exhausted: &Exhausted) {
     if exhausted.cause != Cause::Limited {
         return;
     }
-    headers.insert(UNIFIED_STATUS, HeaderValue::from_static("rejected"));
+    headers.insert(UNIFIED_STATUS, "rejected");
     if let Some(earliest) = exhausted.earliest {
-        headers.insert(UNIFIED_RESET, HeaderValue::from(earliest.as_second()));
+        headers.insert(UNIFIED_RESET, &earliest.as_second().to_string());
     }
 }
 
 /// The dialect of a request that was turned away before its route was known.
-fn dialect_of(head: &Parts, state: &State) -> Option<Dialect> {
+fn dialect_of(head: &RequestHead, state: &State) -> Option<Dialect> {
     let providers = &state.published().view.providers;
     match route(&head.method, head.uri.path(), head.uri.query(), &head.headers, providers) {
         Ok(route) => Some(route.error_dialect()),
-        Err(_) if head.headers.contains_key("anthropic-version") => Some(Dialect::AnthropicMessages),
+        Err(_) if head.headers.contains("anthropic-version") => Some(Dialect::AnthropicMessages),
         Err(_) => None,
     }
 }

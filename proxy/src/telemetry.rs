@@ -2,7 +2,7 @@
 //!
 //! Traces are exported by a layer that joins the registry in [`init`]; nothing else would change.
 
-use http::HeaderMap;
+use penstock_proxy_core::headers::Headers;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
@@ -39,8 +39,8 @@ fn filter(levels: &str) -> Targets {
 }
 
 /// The trace id of a W3C `traceparent` header, 32 hex digits; `None` when there is no valid one.
-pub(crate) fn trace_id(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get("traceparent")?.to_str().ok()?;
+pub(crate) fn trace_id(headers: &Headers) -> Option<&str> {
+    let value = headers.text("traceparent")?;
     let mut parts = value.split('-');
     let (version, trace) = (parts.next()?, parts.next()?);
     let hex = |s: &str| s.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
@@ -62,10 +62,7 @@ mod tests {
     }
 
     fn id_of(value: &str) -> Option<String> {
-        let headers = HeaderMap::from_iter([(
-            http::HeaderName::from_static("traceparent"),
-            http::HeaderValue::from_str(value).unwrap(),
-        )]);
+        let headers = [("traceparent", value)].into_iter().collect();
         trace_id(&headers).map(str::to_owned)
     }
 

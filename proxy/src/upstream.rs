@@ -195,7 +195,7 @@ impl Upstreams {
                     error: failed.error,
                     may_repeat: failed.was_not_processed,
                 };
-                sent.map(|response| response.map(ResponseBody::from)).map_err(failed)
+                sent.map(|(head, body)| Response { head, body: body.into() }).map_err(failed)
             }
         }
     }
@@ -213,10 +213,7 @@ impl Upstreams {
         let home = head.keep_alive.then(|| self.home(attempt.target));
         let idle = WaitTimer::new(attempt.timeouts.idle);
         let body = exchange.into_body(head.framing, home, idle);
-        let mut response = Response::new(body.into());
-        *response.status_mut() = head.status;
-        *response.headers_mut() = head.headers;
-        Ok(response)
+        Ok(Response { head: head.response, body: body.into() })
     }
 
     /// A new connection, or a shared one that somebody else opened meanwhile.

@@ -4,13 +4,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use http::HeaderMap;
 use jiff::{SignedDuration, Timestamp};
 use penstock_llm::request::Asked;
 use penstock_proto::ids::AccountId;
 use sha2::{Digest, Sha256};
 
 use crate::directives;
+use crate::headers::Headers;
 
 /// Conversations remembered. A busy gateway has some thousands an hour; an entry is about 100 bytes, so
 /// all of them are about 1 MiB.
@@ -28,7 +28,7 @@ pub struct SessionKey(pub u128);
 #[derive(Debug, Clone, Copy)]
 pub struct Hints<'a> {
     /// The client's headers.
-    pub headers: &'a HeaderMap,
+    pub headers: &'a Headers,
     /// Whose accounts are used: the same words in two namespaces are two conversations.
     pub namespace: &'a str,
     /// The caller, where nothing names the conversation: its key or pod.
@@ -64,7 +64,7 @@ impl SessionKey {
 
 /// The key of a request's conversation; `None` when nothing in the request tells one.
 pub fn session_key(hints: &Hints<'_>) -> Option<SessionKey> {
-    let header = |name: &str| hints.headers.get(name).map(|value| value.as_bytes().trim_ascii());
+    let header = |name: &str| hints.headers.get(name).map(<[u8]>::trim_ascii);
     let named = |names: &[&str]| names.iter().find_map(|name| header(name)).filter(|value| !value.is_empty());
     let text = |value: &'_ Option<String>| value.clone().filter(|value| !value.is_empty());
     let body = || {
@@ -168,13 +168,10 @@ mod tests {
     }
 
     fn key_of(headers: &[(&'static str, &str)], body: &str, caller: &str) -> Option<SessionKey> {
-        let mut map = HeaderMap::new();
-        for (name, value) in headers {
-            map.append(*name, value.parse().unwrap());
-        }
+        let headers = headers.iter().copied().collect();
         let asked = scan(Some(Dialect::AnthropicMessages), body.as_bytes()).ok();
         let body = body.as_bytes();
-        session_key(&Hints { headers: &map, namespace: "llm", caller, asked: asked.as_ref(), body })
+        session_key(&Hints { headers: &headers, namespace: "llm", caller, asked: asked.as_ref(), body })
     }
 
     const BODY: &str = r#"{"model":"m","metadata":{"user_id":"u"},"prompt_cache_key":"p"}"#;

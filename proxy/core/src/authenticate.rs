@@ -8,7 +8,6 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
 use jiff::Timestamp;
 use penstock_proto::event::Caller;
 use penstock_proto::ids::{InvalidObjectId, PoolId};
@@ -16,6 +15,7 @@ use penstock_proto::snapshot::Grant;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::headers::Headers;
 use crate::view::View;
 use token::{TokenError, Verified};
 
@@ -145,7 +145,7 @@ impl Keys {
 pub fn authenticate(
     access: &Access,
     view: &View,
-    headers: &HeaderMap,
+    headers: &Headers,
     now: Timestamp,
     remembered: impl Fn(&Digest) -> Option<Arc<Identity>>,
 ) -> Result<Authenticated, AuthError> {
@@ -197,13 +197,13 @@ fn verify(view: &View, sent: &[u8], now: Timestamp) -> Result<Verified, AuthErro
 }
 
 /// Every key or token the client sent: SDKs differ in the header, and some send two.
-fn credentials(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    let bearer = headers.get_all(http::header::AUTHORIZATION).iter().filter_map(|value| {
-        let (scheme, token) = value.as_bytes().split_at_checked(7)?;
+fn credentials(headers: &Headers) -> impl Iterator<Item = &[u8]> {
+    let bearer = headers.get_all("authorization").filter_map(|value| {
+        let (scheme, token) = value.split_at_checked(7)?;
         scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
     });
     let plain = ["x-api-key", "api-key"].into_iter().flat_map(|name| headers.get_all(name));
-    bearer.chain(plain.map(|value| value.as_bytes().trim_ascii())).filter(|key| !key.is_empty())
+    bearer.chain(plain.map(<[u8]>::trim_ascii)).filter(|key| !key.is_empty())
 }
 
 fn keyed(grant: &Grant) -> Option<([u8; 32], Arc<Identity>)> {

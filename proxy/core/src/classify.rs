@@ -9,11 +9,11 @@ mod refused;
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::{SignedDuration, Timestamp};
 use penstock_llm::error::ErrorFacts;
 use penstock_proto::limits::{Cooldown, CooldownScope, Window};
 
+use crate::headers::Headers;
 use crate::limits::{self, Windows};
 
 /// How a connection failed before there were response headers.
@@ -39,14 +39,14 @@ pub enum Heard<'a> {
         /// HTTP status.
         status: u16,
         /// Response headers.
-        headers: &'a HeaderMap,
+        headers: &'a Headers,
         /// What the error body says (at most its first 64 KiB); `None` for a success.
         error: Option<&'a ErrorFacts>,
     },
     /// A 2xx stream whose first event is an error, with nothing sent to the client yet.
     ErrorEvent {
         /// Response headers.
-        headers: &'a HeaderMap,
+        headers: &'a Headers,
         /// What the event says.
         error: &'a ErrorFacts,
     },
@@ -152,7 +152,7 @@ const MESSAGE: usize = 300;
 #[derive(Debug, Clone, Copy)]
 struct Case<'a> {
     status: u16,
-    headers: &'a HeaderMap,
+    headers: &'a Headers,
     error: &'a ErrorFacts,
     model: &'a str,
     now: Timestamp,
@@ -244,11 +244,9 @@ fn implied_status(error: &ErrorFacts) -> u16 {
 }
 
 /// Headers that an error event carries count like those of a response.
-fn add_embedded(headers: &mut Cow<'_, HeaderMap>, error: &ErrorFacts) {
+fn add_embedded(headers: &mut Cow<'_, Headers>, error: &ErrorFacts) {
     for (name, value) in &error.headers {
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-            headers.to_mut().insert(name, value);
-        }
+        headers.to_mut().insert(&name.to_ascii_lowercase(), value);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the client asks of us in `x-penstock-*` headers, which never reach a provider.
 //! Never widens what the caller may use: a directive only narrows the choice.
 
-use http::HeaderMap;
+use crate::headers::Headers;
 
 /// Forces one account: its name, or `namespace/name`.
 pub const ACCOUNT: &str = "x-penstock-account";
@@ -25,14 +25,13 @@ pub struct Directives {
 
 impl Directives {
     /// Reads them; what is not readable text is as if it were not there.
-    pub fn read(headers: &HeaderMap) -> Self {
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-        let listed = headers.get_all(EXCLUDE_PROVIDERS).iter().filter_map(|value| value.to_str().ok());
+    pub fn read(headers: &Headers) -> Self {
+        let text = |name: &str| headers.text(name).map(str::trim);
         Self {
             account: text(ACCOUNT).filter(|name| !name.is_empty()).map(str::to_owned),
-            exclude_providers: listed
-                .flat_map(|list| list.split(','))
-                .map(|name| name.trim().to_ascii_lowercase())
+            exclude_providers: headers
+                .items(EXCLUDE_PROVIDERS)
+                .map(str::to_ascii_lowercase)
                 .filter(|name| !name.is_empty())
                 .collect(),
             strict: text(STRICT).is_some_and(|value| matches!(value, "1" | "true" | "yes")),
@@ -46,17 +45,19 @@ mod tests {
 
     #[test]
     fn directives_are_read_from_one_or_several_header_lines() {
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCOUNT, "llm/a".parse().unwrap());
-        headers.append(EXCLUDE_PROVIDERS, "Codex, zai".parse().unwrap());
-        headers.append(EXCLUDE_PROVIDERS, "xai".parse().unwrap());
-        headers.insert(STRICT, "true".parse().unwrap());
+        let lines = [
+            (ACCOUNT, "llm/a"),
+            (EXCLUDE_PROVIDERS, "Codex, zai"),
+            (EXCLUDE_PROVIDERS, "xai"),
+            (STRICT, "true"),
+        ];
+        let headers = lines.into_iter().collect();
         let expected = Directives {
             account: Some("llm/a".into()),
             exclude_providers: vec!["codex".into(), "zai".into(), "xai".into()],
             strict: true,
         };
         assert_eq!(Directives::read(&headers), expected);
-        assert_eq!(Directives::read(&HeaderMap::new()), Directives::default());
+        assert_eq!(Directives::read(&Headers::default()), Directives::default());
     }
 }

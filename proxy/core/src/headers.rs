@@ -1,22 +1,37 @@
 //! Which headers go to the provider, and which come back.
 //! Never forwards a client's credential; never invents a client identity; repeated lines survive.
+//!
+//! | module | what it owns |
+//! |---|---|
+//! | [`list`] | the lines of a head, as received |
 
 use std::borrow::Cow;
 
-use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
 use penstock_proto::dialect::CredentialScheme;
 use penstock_proto::snapshot::{Account, Credential};
 
-static ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
-static ACCEPT_ENCODING: HeaderName = header::ACCEPT_ENCODING;
+mod list;
+
+pub use list::Headers;
+pub(crate) use list::text;
+
+const ACCEPT_ENCODING: &[u8] = b"accept-encoding";
+const ANTHROPIC_BETA: &[u8] = b"anthropic-beta";
 const CHATGPT_ACCOUNT: HeaderName = HeaderName::from_static("chatgpt-account-id");
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// Without it Anthropic refuses a subscription's token.
 const OAUTH_BETA: &str = "oauth-2025-04-20";
 
 /// A header line on its way to a provider: the client's, the account's, or one of ours.
-pub type Line<'a> = (&'a HeaderName, Cow<'a, HeaderValue>);
+pub struct Line<'a> {
+    /// In lower case.
+    pub name: &'a [u8],
+    /// As it is sent.
+    pub value: Cow<'a, [u8]>,
+    /// The account's: it may be a credential.
+    pub secret: bool,
+}
 
 /// What an account puts on every request, parsed once per snapshot. `Debug` tells no value.
 #[derive(Clone)]
@@ -41,7 +56,7 @@ impl AccountHeaders {
             let parsed =
                 HeaderName::try_from(name.as_str()).map_err(|_| Unsendable { name: name.clone() })?;
             // The connection's own headers are not the account's to set.
-            if is_hop_by_hop(&parsed) || parsed == header::HOST || parsed == header::CONTENT_LENGTH {
+            if is_hop_by_hop(parsed.as_str().as_bytes()) || parsed == header::HOST || parsed == header::CONTENT_LENGTH {
                 return Err(Unsendable { name: name.clone() });
             }
             added.push((parsed, secret(name, value.expose())?));
@@ -55,6 +70,10 @@ impl AccountHeaders {
         let last = |at: usize| !added[at + 1..].iter().any(|(later, _)| *later == added[at].0);
         let added = (0..added.len()).filter(|at| last(*at)).map(|at| added[at].clone()).collect();
         Ok(Self { added, oauth_beta })
+    }
+
+    fn adds(&self, name: &[u8]) -> bool {
+        self.added.iter().any(|(added, _)| added.as_str().as_bytes() == name)
     }
 }
 
@@ -71,29 +90,32 @@ impl std::fmt::Debug for AccountHeaders {
 ///
 /// `encoded`: the body has the client's content encoding still.
 pub fn to_upstream<'a>(
-    client: &'a HeaderMap,
+    client: &'a Headers,
     account: &'a AccountHeaders,
     streaming: bool,
     encoded: bool,
 ) -> Vec<Line<'a>> {
     let mut sent = Vec::with_capacity(client.len() + account.added.len() + 2);
-    let named = client.get_all(header::CONNECTION);
-    let has_named = client.contains_key(header::CONNECTION);
-    let replaced = |name: &HeaderName| {
-        (streaming && *name == header::ACCEPT_ENCODING)
-            || (!encoded && *name == header::CONTENT_ENCODING)
-            || account.added.iter().any(|(added, _)| added == name)
+    let has_named = client.contains("connection");
+    let replaced = |name: &[u8]| {
+        (streaming && name == ACCEPT_ENCODING)
+            || (!encoded && name == b"content-encoding")
+            || account.adds(name)
     };
-    for (name, value) in client {
-        let is_left_out = stays_here(name) || replaced(name) || (has_named && is_named(&named, name));
+    for (name, value) in client.iter() {
+        let is_left_out = stays_here(name) || replaced(name) || (has_named && is_named(client, name));
         if !is_left_out {
-            sent.push((name, Cow::Borrowed(value)));
+            sent.push(Line { name, value: Cow::Borrowed(value), secret: false });
         }
     }
-    if streaming && !account.added.iter().any(|(added, _)| *added == header::ACCEPT_ENCODING) {
-        sent.push((&ACCEPT_ENCODING, Cow::Owned(HeaderValue::from_static("identity"))));
+    if streaming && !account.adds(ACCEPT_ENCODING) {
+        sent.push(Line { name: ACCEPT_ENCODING, value: Cow::Borrowed(b"identity"), secret: false });
     }
-    sent.extend(account.added.iter().map(|(name, value)| (name, Cow::Borrowed(value))));
+    sent.extend(account.added.iter().map(|(name, value)| Line {
+        name: name.as_str().as_bytes(),
+        value: Cow::Borrowed(value.as_bytes()),
+        secret: true,
+    }));
     if account.oauth_beta {
         add_oauth_beta(&mut sent);
     }
@@ -103,21 +125,13 @@ pub fn to_upstream<'a>(
 /// Removes from a provider's answer what must not reach the client.
 ///
 /// `content-length` stays: whether it still holds is known to who relays the body.
-pub fn to_client(upstream: &mut HeaderMap) {
-    let dropped: Vec<HeaderName> = {
-        let named = upstream.get_all(header::CONNECTION);
-        let has_named = upstream.contains_key(header::CONNECTION);
-        let drop = |name: &&HeaderName| {
-            is_hop_by_hop(name)
-                || **name == header::SET_COOKIE
-                || **name == header::ALT_SVC
-                || is_ours(name)
-                || (has_named && is_named(&named, name))
-        };
-        upstream.keys().filter(drop).cloned().collect()
-    };
-    for name in dropped {
-        upstream.remove(name);
+pub fn to_client(upstream: &mut Headers) {
+    let stays_here = |name: &[u8]| is_hop_by_hop(name) || is_ours(name) || matches!(name, b"set-cookie" | b"alt-svc");
+    if upstream.contains("connection") {
+        let named = upstream.clone();
+        upstream.retain(|name| !stays_here(name) && !is_named(&named, name));
+    } else {
+        upstream.retain(|name| !stays_here(name));
     }
 }
 
@@ -148,59 +162,56 @@ fn secret(name: &str, value: &str) -> Result<HeaderValue, Unsendable> {
 }
 
 /// Whether a client's header is for us or for this connection, and not for the provider.
-fn stays_here(name: &HeaderName) -> bool {
+fn stays_here(name: &[u8]) -> bool {
     is_hop_by_hop(name)
         || is_ours(name)
         || matches!(
-            name.as_str(),
-            "authorization"
-                | "x-api-key"
-                | "api-key"
-                | "cookie"
-                | "chatgpt-account-id"
-                | "host"
-                | "content-length"
-                | "expect"
+            name,
+            b"authorization"
+                | b"x-api-key"
+                | b"api-key"
+                | b"cookie"
+                | b"chatgpt-account-id"
+                | b"host"
+                | b"content-length"
+                | b"expect"
         )
 }
 
-fn is_ours(name: &HeaderName) -> bool {
-    name.as_str().starts_with("x-penstock-")
+fn is_ours(name: &[u8]) -> bool {
+    name.starts_with(b"x-penstock-")
 }
 
-fn is_hop_by_hop(name: &HeaderName) -> bool {
-    match name.as_str() {
-        "connection" | "keep-alive" | "te" | "trailer" | "transfer-encoding" | "upgrade"
-        | "http2-settings" => true,
-        other => other.starts_with("proxy-"),
+fn is_hop_by_hop(name: &[u8]) -> bool {
+    match name {
+        b"connection" | b"keep-alive" | b"te" | b"trailer" | b"transfer-encoding" | b"upgrade"
+        | b"http2-settings" => true,
+        other => other.starts_with(b"proxy-"),
     }
 }
 
 /// Whether `connection` names this header as one of the connection's own.
-fn is_named(connection: &header::GetAll<'_, HeaderValue>, name: &HeaderName) -> bool {
-    let tokens = connection.iter().filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(','));
-    tokens.map(str::trim).any(|token| token.eq_ignore_ascii_case(name.as_str()))
+fn is_named(headers: &Headers, name: &[u8]) -> bool {
+    headers.items("connection").any(|item| item.as_bytes().eq_ignore_ascii_case(name))
 }
 
 /// Appends the beta to the client's list, once.
 fn add_oauth_beta(lines: &mut Vec<Line<'_>>) {
-    let lists = lines.iter().filter(|(name, _)| **name == ANTHROPIC_BETA);
-    let mut betas = lists.filter_map(|(_, value)| value.to_str().ok()).flat_map(|list| list.split(','));
+    let lists = lines.iter().filter(|line| line.name == ANTHROPIC_BETA);
+    let mut betas = lists.filter_map(|line| text(&line.value)).flat_map(|list| list.split(','));
     if betas.any(|beta| beta.trim() == OAUTH_BETA) {
         return;
     }
-    let Some((_, first)) = lines.iter_mut().find(|(name, _)| **name == ANTHROPIC_BETA) else {
-        lines.push((&ANTHROPIC_BETA, Cow::Owned(HeaderValue::from_static(OAUTH_BETA))));
+    let Some(first) = lines.iter_mut().find(|line| line.name == ANTHROPIC_BETA) else {
+        let value = Cow::Borrowed(OAUTH_BETA.as_bytes());
+        lines.push(Line { name: ANTHROPIC_BETA, value, secret: false });
         return;
     };
-    let mut list = first.as_bytes().to_vec();
+    let list = first.value.to_mut();
     if !list.trim_ascii().is_empty() {
         list.push(b',');
     }
     list.extend_from_slice(OAUTH_BETA.as_bytes());
-    if let Ok(joined) = HeaderValue::from_bytes(&list) {
-        *first = Cow::Owned(joined);
-    }
 }
 
 #[cfg(test)]

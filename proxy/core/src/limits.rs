@@ -8,10 +8,10 @@ mod time;
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderName};
 use jiff::{SignedDuration, Timestamp};
 use penstock_proto::limits::{Window, WindowStatus};
 
+use crate::headers::{Headers, text};
 pub use codex::learn_event as learn_codex_event;
 pub(crate) use family::status;
 use family::{Field, Partial};
@@ -46,12 +46,12 @@ pub struct UsedUp<'a> {
 }
 
 /// Reads all windows of a response.
-pub fn learn(headers: &HeaderMap, now: Timestamp) -> Windows {
+pub fn learn(headers: &Headers, now: Timestamp) -> Windows {
     let mut partials: Vec<Partial<'_>> = Vec::new();
-    for (name, value) in headers {
+    for (name, value) in headers.iter() {
         // Nearly all headers are done with here.
         let Some((family, window, field)) = window_header(name) else { continue };
-        let Some(text) = value.to_str().ok().map(str::trim) else { continue };
+        let Some(text) = text(value).map(str::trim) else { continue };
         let at = partials.iter().position(|p| p.family == family && p.window == window);
         let at = at.unwrap_or_else(|| {
             partials.push(Partial::new(family, window));
@@ -63,8 +63,8 @@ pub fn learn(headers: &HeaderMap, now: Timestamp) -> Windows {
 }
 
 /// When `retry-after-ms` or `retry-after` says to come back; `None` if neither says anything usable.
-pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+pub fn retry_after(headers: &Headers, now: Timestamp) -> Option<Timestamp> {
+    let text = |name: &str| headers.text(name).map(str::trim);
     let exact = text("retry-after-ms").and_then(|ms| Some(time::positive(ms)? / 1000.0));
     let wait = exact.or_else(|| text("retry-after").and_then(time::positive));
     let date = || text("retry-after").and_then(time::http_date).and_then(|date| clamp(date, now));
@@ -87,9 +87,9 @@ pub fn clamp(instant: Timestamp, now: Timestamp) -> Option<Timestamp> {
 }
 
 /// Whether a response says anything about limits at all.
-pub fn says_anything(headers: &HeaderMap) -> bool {
-    headers.keys().any(|name| window_header(name).is_some())
-        || ["retry-after", "retry-after-ms"].iter().any(|name| headers.contains_key(*name))
+pub fn says_anything(headers: &Headers) -> bool {
+    headers.iter().any(|(name, _)| window_header(name).is_some())
+        || ["retry-after", "retry-after-ms"].iter().any(|name| headers.contains(name))
 }
 
 /// The quota windows (not the per-minute limits) that the provider rejects.
@@ -112,13 +112,13 @@ pub(crate) fn extent(name: &str) -> Extent {
 }
 
 /// Which window a header tells of, and what. `None` for all other headers.
-fn window_header(name: &HeaderName) -> Option<(family::Family, &str, Field)> {
-    let name = name.as_str();
-    match name.as_bytes().first()? {
-        b'a' => family::anthropic(name.strip_prefix("anthropic-")?),
-        b'x' => match name.strip_prefix("x-ratelimit-") {
+fn window_header(name: &[u8]) -> Option<(family::Family, &str, Field)> {
+    let behind = |prefix: &str| text(name.strip_prefix(prefix.as_bytes())?);
+    match name.first()? {
+        b'a' => family::anthropic(behind("anthropic-")?),
+        b'x' => match behind("x-ratelimit-") {
             Some(rest) => family::openai(rest),
-            None => codex::header(name.strip_prefix("x-codex-")?),
+            None => codex::header(behind("x-codex-")?),
         },
         _ => None,
     }

@@ -8,9 +8,10 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use http::{HeaderMap, Method};
+use http::Method;
 use penstock_proto::dialect::Dialect;
 
+use crate::headers::Headers;
 pub use model::{ModelFamily, family_of};
 
 /// What is asked of the provider.
@@ -164,7 +165,7 @@ pub fn route(
     method: &Method,
     path: &str,
     query: Option<&str>,
-    headers: &HeaderMap,
+    headers: &Headers,
     providers: &Providers,
 ) -> Result<Route, NotFound> {
     let by_path = || operation::by_path(path, query, headers);

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Method};
+use http::Method;
 use penstock_llm::usage::{CodexLimits, CodexWindow};
+use penstock_proxy_core::headers::Headers;
 use penstock_proxy_core::limits::{LONGEST, SHORTEST, learn, learn_codex_event, retry_after};
 use penstock_proxy_core::route::{Providers, family_of, route};
 use proptest::prelude::*;
@@ -41,15 +42,12 @@ proptest! {
     fn no_header_value_breaks_the_reading_of_limits(
         lines in prop::collection::vec((0..NAMES.len(), any_value()), 0..20), wait in any_value(),
     ) {
-        let mut headers = HeaderMap::new();
-        for (name, value) in &lines {
-            headers.append(NAMES[*name], HeaderValue::try_from(value.as_str()).expect("printable"));
-        }
+        let mut headers: Headers = lines.iter().map(|(name, value)| (NAMES[*name], value.as_str())).collect();
         for (name, window) in learn(&headers, start()) {
             prop_assert!(!name.is_empty() && window.utilization.is_finite() && window.utilization >= 0.0);
         }
         for name in ["retry-after", "retry-after-ms"] {
-            headers.insert(name, HeaderValue::try_from(wait.as_str()).expect("printable"));
+            headers.insert(name, &wait);
             if let Some(until) = retry_after(&headers, start()) {
                 let wait = until.duration_since(start());
                 prop_assert!(wait >= SHORTEST && wait <= LONGEST, "{wait:?}");
@@ -73,7 +71,7 @@ proptest! {
         path in "(/(v1|anthropic|openai|penstock|messages|responses|models|é|%2e|\\.\\.|)){0,6}/?", model in ".{0,20}",
     ) {
         let providers = Providers::new(["zai"]);
-        if let Ok(found) = route(&Method::POST, &path, None, &HeaderMap::new(), &providers) {
+        if let Ok(found) = route(&Method::POST, &path, None, &Headers::default(), &providers) {
             prop_assert!(found.path.is_empty() || found.path.starts_with('/'), "{}", found.path);
             let (_, sent) = found.resolve(&model, &providers);
             prop_assert!(model.ends_with(sent));

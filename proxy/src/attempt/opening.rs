@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::response::Parts;
 use penstock_llm::commit::{Commit, CommitDetector};
 use penstock_llm::encoding::Decoder;
 use penstock_llm::error::ErrorFacts;
@@ -14,6 +12,7 @@ use penstock_llm::usage::Shape;
 use penstock_proto::dialect::Dialect;
 use tokio::time::{Instant, timeout_at};
 
+use crate::head::ResponseHead;
 use crate::upstream::{Response, ResponseBody, Stage, UpstreamError};
 
 /// Most of an error body that is read before it is judged.
@@ -40,7 +39,7 @@ pub(crate) struct Expect {
 
 /// An answer that goes to the client: its head, what was held back of it, and the rest.
 pub(crate) struct Accepted {
-    pub(crate) head: Parts,
+    pub(crate) head: ResponseHead,
     pub(crate) shape: Option<Shape>,
     pub(crate) held: Vec<Bytes>,
     pub(crate) rest: Rest,
@@ -82,7 +81,7 @@ impl Opened {
 
 /// Reads as much of an answer as is needed to judge it.
 pub(super) async fn open(response: Response, expect: &Expect) -> Opened {
-    let (head, body) = response.into_parts();
+    let Response { head, body } = response;
     let shape = shape(&head);
     let opening = Opening { held: Vec::new(), size: 0, body, deadline: Instant::now() + expect.commit_wait };
     if head.status.as_u16() >= 400 {
@@ -107,7 +106,7 @@ struct Opening {
 
 impl Opening {
     /// Whatever an error's body says, as far as it comes in time.
-    async fn error(mut self, head: Parts, shape: Option<Shape>) -> Opened {
+    async fn error(mut self, head: ResponseHead, shape: Option<Shape>) -> Opened {
         let mut end = None;
         while self.size < MAX_ERROR {
             match timeout_at(self.deadline, self.body.next()).await {
@@ -125,7 +124,7 @@ impl Opening {
     }
 
     /// The events of a stream up to the one that commits.
-    async fn stream(mut self, head: Parts, expect: &Expect) -> Opened {
+    async fn stream(mut self, head: ResponseHead, expect: &Expect) -> Opened {
         const SHAPE: Option<Shape> = Some(Shape::Stream);
         let Ok(mut decoder) = decoder(&head) else {
             // What cannot be read cannot be judged.
@@ -155,7 +154,7 @@ impl Opening {
     }
 
     /// A stream that ended while it was held back.
-    fn ended(self, head: Parts, commit: &Commit) -> Opened {
+    fn ended(self, head: ResponseHead, commit: &Commit) -> Opened {
         let ended = |opening: Self| opening.accept(head, Some(Shape::Stream), Some(Rest::Ended));
         match commit {
             Commit::Failed(facts) => Opened::ErrorEvent(ended(self), facts.clone()),
@@ -167,13 +166,13 @@ impl Opening {
 
     /// The first bytes of any other answer: one that breaks before them has said nothing yet. Without a
     /// content type they tell whether it is a stream.
-    async fn first_bytes(mut self, head: Parts, shape: Option<Shape>, expect: &Expect) -> Opened {
+    async fn first_bytes(mut self, head: ResponseHead, shape: Option<Shape>, expect: &Expect) -> Opened {
         let first = match self.body.next().await {
             Some(Ok(bytes)) => bytes,
             Some(Err(error)) => return Opened::Failed(error),
             None => return Opened::Answer(self.accept(head, shape, Some(Rest::Ended))),
         };
-        let sniffed = if head.headers.contains_key(CONTENT_TYPE) { shape } else { Shape::sniff(&first) };
+        let sniffed = if head.headers.contains("content-type") { shape } else { Shape::sniff(&first) };
         self.hold(first);
         match sniffed {
             Some(Shape::Stream) => self.stream(head, expect).await,
@@ -186,19 +185,21 @@ impl Opening {
         self.held.push(bytes);
     }
 
-    fn accept(self, head: Parts, shape: Option<Shape>, end: Option<Rest>) -> Accepted {
+    fn accept(self, head: ResponseHead, shape: Option<Shape>, end: Option<Rest>) -> Accepted {
         Accepted { head, shape, held: self.held, rest: end.unwrap_or(Rest::Body(self.body)) }
     }
 }
 
-fn shape(head: &Parts) -> Option<Shape> {
-    Shape::of_content_type(head.headers.get(CONTENT_TYPE)?.to_str().ok()?)
+fn shape(head: &ResponseHead) -> Option<Shape> {
+    Shape::of_content_type(head.headers.text("content-type")?)
 }
 
-fn decoder(head: &Parts) -> Result<Option<Decoder>, ()> {
-    match head.headers.get(CONTENT_ENCODING) {
+fn decoder(head: &ResponseHead) -> Result<Option<Decoder>, ()> {
+    match head.headers.get("content-encoding") {
         None => Ok(None),
-        Some(encoding) => encoding.to_str().ok().and_then(|name| Decoder::new(name).ok()).ok_or(()),
+        Some(encoding) => {
+            std::str::from_utf8(encoding).ok().and_then(|name| Decoder::new(name).ok()).ok_or(())
+        }
     }
 }
 
@@ -217,7 +218,7 @@ fn watch(detector: &mut CommitDetector, decoder: Option<&mut Decoder>, bytes: &[
 }
 
 /// An error body without its content encoding, as far as it can be decoded.
-fn readable(head: &Parts, pieces: &[Bytes]) -> Vec<u8> {
+fn readable(head: &ResponseHead, pieces: &[Bytes]) -> Vec<u8> {
     let body = pieces.concat();
     let Ok(Some(mut decoder)) = decoder(head) else { return body };
     let mut plain = Vec::new();

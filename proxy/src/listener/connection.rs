@@ -18,6 +18,7 @@ use super::http1::{self, MAX_HEAD};
 use super::io::ClientIo;
 use super::stalled::Stalled;
 use crate::body::Incoming;
+use crate::head::RequestHead;
 use crate::pipeline::Worker;
 
 /// What an HTTP/2 stream may hold for writing, bytes.
@@ -104,9 +105,10 @@ where
     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
         let worker = worker.clone();
         let (head, incoming) = request.into_parts();
+        let head = RequestHead::from(head);
         // Boxed, so that a stream does not hold the memory of its request's stages.
         let answer = Box::pin(async move { worker.handle(head, Incoming::Http2(incoming)).await });
-        async move { Ok::<_, Infallible>(answer.await) }
+        async move { Ok::<_, Infallible>(http::Response::from(answer.await)) }
     });
     // Boxed where it is made: held in this future, it would take its room two and three times over.
     let mut connection = Box::pin(h2().serve_connection(TokioIo::new(stream), service));

@@ -26,8 +26,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::{Method, StatusCode, Version};
+use http::{Method, Version};
 use parking_lot::Mutex;
+use penstock_proxy_core::headers::Headers;
 use tokio::io::AsyncWrite as _;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::WaitForCancellationFuture;
@@ -39,6 +40,7 @@ use super::alarm::Alarm;
 use super::io::ClientIo;
 use crate::body::Incoming;
 use crate::config::Bounds;
+use crate::head::ResponseHead;
 use crate::pipeline::Worker;
 use answer_head::{Asked, BodyFraming};
 use head::{BadHead, Head};
@@ -101,25 +103,24 @@ struct Connection {
 
 impl Connection {
     async fn exchange(&self, head: Head) -> Result<Then, Http1Error> {
-        let Head { parts, framing: _, keep_alive, expects_continue: _ } = head;
-        let (version, bodiless) = (parts.version, parts.method == Method::HEAD);
+        let Head { request, framing: _, keep_alive, expects_continue: _ } = head;
+        let (version, bodiless) = (request.version, request.method == Method::HEAD);
         let whole = self.wire.lock().whole_body();
         let incoming = match whole {
             Some(body) => Incoming::Whole(body),
             None => Incoming::Http1(Upload::new(Arc::clone(&self.wire))),
         };
         // Boxed, so that a connection that only streams does not hold the memory of its request's stages.
-        let mut handling = Box::pin(self.worker.handle(parts, incoming));
+        let mut handling = Box::pin(self.worker.handle(request, incoming));
         let answered = poll_fn(|cx| match handling.as_mut().poll(cx) {
             Poll::Ready(response) => Poll::Ready(Some(response)),
             Poll::Pending => self.wire.lock().poll_gone(cx).map(|()| None),
         });
         let response = answered.await.ok_or(Http1Error::ClientLeft)?;
         drop(handling);
-        let (head, answer) = response.into_parts();
         let draining = self.worker.state().shutdown.drain.is_cancelled();
         let keep_alive = keep_alive && !draining && self.wire.lock().is_body_done();
-        let mut sending = Sending::new(head, answer, Asked { version, bodiless, keep_alive });
+        let mut sending = Sending::new(response, Asked { version, bodiless, keep_alive });
         let sent = poll_fn(|cx| self.poll_send(&mut sending, cx)).await;
         match sent {
             Ok(()) if sending.leaves_open() && self.wire.lock().is_body_done() => Ok(Then::NextRequest),
@@ -146,9 +147,8 @@ impl Connection {
     async fn refuse(&self, bad: BadHead) {
         let mut text = Vec::new();
         let asked = Asked { version: Version::HTTP_11, bodiless: false, keep_alive: false };
-        let headers = http::HeaderMap::new();
-        let status: StatusCode = bad.status();
-        answer_head::encode(&mut text, status, &headers, BodyFraming::Length(0), asked);
+        let head = ResponseHead { status: bad.status(), headers: Headers::default() };
+        answer_head::encode(&mut text, &head, BodyFraming::Length(0), asked);
         let mut rest = &text[..];
         let written = poll_fn(|cx| {
             while !rest.is_empty() {

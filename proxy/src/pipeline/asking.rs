@@ -3,20 +3,19 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use http::header::{CONNECTION, EXPECT, UPGRADE};
-use http::request::Parts;
-use http::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
 use penstock_proto::event::Caller;
 use penstock_proxy_core::affinity::{Hints, SessionKey, session_key};
 use penstock_proxy_core::attempt::Request;
 use penstock_proxy_core::authenticate::Identity;
 use penstock_proxy_core::directives::Directives;
+use penstock_proxy_core::headers::Headers;
 use penstock_proxy_core::route::Route;
 
 use crate::attempt::{Expect, Outgoing};
 use crate::body::{self, RequestBody};
 use crate::config::Config;
+use crate::head::RequestHead;
 use crate::respond::Refusal;
 use crate::state::Published;
 use crate::upstream::Timeouts;
@@ -28,27 +27,20 @@ const NO_POOL_TIMEOUT: Duration = Duration::from_secs(60);
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// WebSocket is not spoken here: clients that are told so at once go on over HTTP.
-pub(super) fn refuse_upgrade(headers: &HeaderMap) -> Result<(), Refusal> {
-    let names = |name, word: &[u8]| {
-        headers.get_all(name).iter().any(|value: &HeaderValue| {
-            value
-                .as_bytes()
-                .split(|byte| *byte == b',')
-                .any(|item| item.trim_ascii().eq_ignore_ascii_case(word))
-        })
-    };
-    if names(UPGRADE, b"websocket") && names(CONNECTION, b"upgrade") {
+pub(super) fn refuse_upgrade(headers: &Headers) -> Result<(), Refusal> {
+    let names = |name, word| headers.items(name).any(|item| item.eq_ignore_ascii_case(word));
+    if names("upgrade", "websocket") && names("connection", "upgrade") {
         return Err(Refusal::UpgradeRequired);
     }
     Ok(())
 }
 
 /// How much of the body is read.
-pub(super) fn body_limits(head: &Parts, config: &Config) -> body::Limits {
+pub(super) fn body_limits(head: &RequestHead, config: &Config) -> body::Limits {
     body::Limits {
         largest: config.max_body,
         progress: config.bounds.body_progress,
-        announced_first: head.headers.contains_key(EXPECT),
+        announced_first: head.headers.contains("expect"),
     }
 }
 
@@ -56,7 +48,7 @@ pub(super) fn body_limits(head: &Parts, config: &Config) -> body::Limits {
 pub(super) fn request(
     caller: &Identity,
     route: &Route,
-    head: &Parts,
+    head: &RequestHead,
     body: &RequestBody,
     published: &Published,
     config: &Config,
@@ -87,7 +79,7 @@ pub(super) fn request(
 pub(super) fn outgoing<'a>(
     caller: &Identity,
     route: &'a Route,
-    head: &'a Parts,
+    head: &'a RequestHead,
     body: RequestBody,
     published: &Published,
     config: &Config,
@@ -111,7 +103,7 @@ pub(super) fn outgoing<'a>(
     Outgoing { method: &head.method, path, headers: &head.headers, body, expect, timeouts }
 }
 
-fn session(caller: &Identity, head: &Parts, body: &RequestBody) -> Option<SessionKey> {
+fn session(caller: &Identity, head: &RequestHead, body: &RequestBody) -> Option<SessionKey> {
     let Caller { namespace: _, pod, service_account, key } = &caller.caller;
     let caller_name = [key, pod, service_account].into_iter().find(|name| !name.is_empty());
     session_key(&Hints {
@@ -129,12 +121,7 @@ mod tests {
 
     #[test]
     fn only_a_websocket_handshake_is_told_to_use_http() {
-        let headers = |pairs: &[(&'static str, &'static str)]| {
-            pairs
-                .iter()
-                .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value)))
-                .collect::<HeaderMap>()
-        };
+        let headers = |pairs: &[(&'static str, &'static str)]| pairs.iter().copied().collect::<Headers>();
         let handshake = headers(&[("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket")]);
         assert!(matches!(refuse_upgrade(&handshake), Err(Refusal::UpgradeRequired)));
         let h2c = headers(&[("connection", "upgrade, http2-settings"), ("upgrade", "h2c")]);

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::{PathAndQuery, Uri};
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use penstock_proxy_core::headers::Headers;
 use tokio::time::{Instant, timeout_at};
 
 use super::error::{Stage, UpstreamError};
@@ -18,6 +19,7 @@ use super::headers::{is_hop_by_hop, is_ours_in_a_request};
 use super::io::Io;
 use super::timer::WaitTimer;
 use super::{Request, Spawner, Target};
+use crate::head::ResponseHead;
 use body::Http2Body;
 use upload::{Http2Upload, Progress};
 
@@ -88,7 +90,7 @@ impl Http2 {
         deadline: Instant,
         limit: Duration,
         idle: Duration,
-    ) -> Result<http::Response<Http2Body>, Failed> {
+    ) -> Result<(ResponseHead, Http2Body), Failed> {
         let Self { mut sender, streams } = self;
         let guard = StreamGuard(streams);
         let progress = Arc::<Progress>::default();
@@ -104,9 +106,11 @@ impl Http2 {
         };
         match result {
             Ok(response) => {
-                let (mut parts, incoming) = response.into_parts();
-                drop_hop_by_hop(&mut parts.headers);
-                Ok(http::Response::from_parts(parts, Http2Body::new(incoming, guard, WaitTimer::new(idle))))
+                let (parts, incoming) = response.into_parts();
+                let mut headers = Headers::from(&parts.headers);
+                headers.retain(|name| !is_hop_by_hop(name) || name == b"content-length");
+                let head = ResponseHead { status: parts.status, headers };
+                Ok((head, Http2Body::new(incoming, guard, WaitTimer::new(idle))))
             }
             Err(failed) => {
                 let never_sent = failed.message().is_some();
@@ -153,22 +157,17 @@ fn message(
     *message.uri_mut() = uri.path_and_query(path).build().map_err(|_| UpstreamError::InvalidRequest)?;
     request.method.clone_into(message.method_mut());
     let mut headers = HeaderMap::with_capacity(request.headers.len() + 1);
-    for (name, value) in request.headers.iter().filter(|(name, _)| !is_ours_in_a_request(name)) {
-        headers.append(*name, value.as_ref().clone());
+    for line in request.headers.iter().filter(|line| !is_ours_in_a_request(line.name)) {
+        let name = HeaderName::from_bytes(line.name).map_err(|_| UpstreamError::InvalidRequest)?;
+        let mut value = HeaderValue::from_bytes(&line.value).map_err(|_| UpstreamError::InvalidRequest)?;
+        value.set_sensitive(line.secret);
+        headers.append(name, value);
     }
     if let Some(length) = message.body().length() {
         headers.insert(header::CONTENT_LENGTH, length.into());
     }
     *message.headers_mut() = headers;
     Ok(message)
-}
-
-fn drop_hop_by_hop(headers: &mut HeaderMap) {
-    let theirs = |name: &&http::HeaderName| is_hop_by_hop(name) && *name != header::CONTENT_LENGTH;
-    let names: Vec<_> = headers.keys().filter(theirs).cloned().collect();
-    for name in names {
-        headers.remove(name);
-    }
 }
 
 /// Whether the upstream says that it did nothing with the request, so that it may be sent again (RFC 9113 section 8.7):

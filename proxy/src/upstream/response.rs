@@ -11,7 +11,7 @@ use super::http1::body::Http1Body;
 use super::http2::body::Http2Body;
 
 /// Head and body of a final (not 1xx) response; hop-by-hop headers removed.
-pub type Response = http::Response<ResponseBody>;
+pub type Response = crate::head::Response<ResponseBody>;
 
 /// A response's body. Dropping it before its end closes the connection (HTTP/2: resets the stream) at once.
 ///

@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use http::HeaderMap;
 use jiff::{SignedDuration, Timestamp};
 use penstock_proto::limits::{Cooldown, CooldownReason, CooldownScope};
 
 use super::{Case, FORBIDDEN, Outcome, Verdict, model_scope};
+use crate::headers::Headers;
 use crate::limits::{self, Extent, Windows};
 
 /// Codex says that its limit is reached, but not until when: looking again every few minutes is cheap.
@@ -130,12 +130,12 @@ fn unified_reset(case: &Case<'_>) -> Option<Timestamp> {
     limits::clamp(reset, case.now)
 }
 
-fn is_out_of_credits(headers: &HeaderMap) -> bool {
+fn is_out_of_credits(headers: &Headers) -> bool {
     text(headers, "anthropic-ratelimit-unified-overage-disabled-reason") == Some("out_of_credits")
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim)
+fn text<'a>(headers: &'a Headers, name: &str) -> Option<&'a str> {
+    headers.text(name).map(str::trim)
 }
 
 fn later(now: Timestamp, wait: SignedDuration) -> Timestamp {

@@ -6,24 +6,16 @@ fn now() -> Timestamp {
     Timestamp::from_second(1_790_000_000).unwrap()
 }
 
-fn map(lines: &[(&'static str, &str)]) -> HeaderMap {
-    let mut map = HeaderMap::new();
-    for (name, value) in lines {
-        map.append(*name, value.parse().unwrap());
-    }
-    map
-}
-
 fn answer(status: u16, headers: &[(&'static str, &str)], body: &str, model: &str) -> Verdict {
     let error = ErrorFacts::parse(body.as_bytes());
-    let headers = map(headers);
+    let headers = headers.iter().copied().collect();
     let error = (status >= 400).then_some(&error);
     classify(&Heard::Response { status, headers: &headers, error }, model, now())
 }
 
 fn event(body: &str) -> Verdict {
     let error = ErrorFacts::parse(body.as_bytes());
-    classify(&Heard::ErrorEvent { headers: &HeaderMap::new(), error: &error }, MODEL, now())
+    classify(&Heard::ErrorEvent { headers: &Headers::default(), error: &error }, MODEL, now())
 }
 
 /// Label, and each cooldown as `reason[model] seconds`.

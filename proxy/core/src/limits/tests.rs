@@ -6,12 +6,8 @@ fn now() -> Timestamp {
     Timestamp::from_second(1_790_000_000).unwrap()
 }
 
-fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
-    let mut map = HeaderMap::new();
-    for (name, value) in lines {
-        map.append(*name, value.parse().unwrap());
-    }
-    map
+fn headers(lines: &[(&'static str, &str)]) -> Headers {
+    lines.iter().copied().collect()
 }
 
 /// Name, percent, seconds until the reset, status, remaining.

@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use http::HeaderMap;
 use penstock_proto::dialect::Dialect;
 
 use super::{Family, Operation, Route, Selector};
+use crate::headers::Headers;
 
 /// What a provider's own path asks for, with or without its `/v1`.
 pub(super) fn of_suffix(path: &str) -> (Operation, Option<Dialect>) {
@@ -25,7 +25,7 @@ pub(super) fn of_suffix(path: &str) -> (Operation, Option<Dialect>) {
 }
 
 /// Routes for clients whose base URL is just the host.
-pub(super) fn by_path(path: &str, query: Option<&str>, headers: &HeaderMap) -> Option<Route> {
+pub(super) fn by_path(path: &str, query: Option<&str>, headers: &Headers) -> Option<Route> {
     if path == "/" || path.is_empty() {
         // Claude Code asks `HEAD /` when it starts: ordinary traffic to an Anthropic account.
         return Some(other(Family::Anthropic, "/"));
@@ -64,7 +64,7 @@ pub(super) fn by_path(path: &str, query: Option<&str>, headers: &HeaderMap) -> O
 }
 
 /// `GET /v1/models[/{id}]` is shared by both vendors: the headers say which shape is expected.
-fn models(rest: &str, query: Option<&str>, headers: &HeaderMap) -> Route {
+fn models(rest: &str, query: Option<&str>, headers: &Headers) -> Route {
     if query.is_some_and(|query| query.split('&').any(|pair| pair.starts_with("client_version="))) {
         return codex(rest);
     }
@@ -81,8 +81,8 @@ fn models(rest: &str, query: Option<&str>, headers: &HeaderMap) -> Route {
     }
 }
 
-fn asks_anthropic(headers: &HeaderMap) -> bool {
-    let has = |name: &str| headers.contains_key(name);
+fn asks_anthropic(headers: &Headers) -> bool {
+    let has = |name: &str| headers.contains(name);
     has("anthropic-version") || has("anthropic-beta") || (has("x-api-key") && !has("authorization"))
 }
 

@@ -9,6 +9,7 @@ use penstock_proto::secret::Secret;
 use penstock_proto::snapshot::{Account, Fallback, FallbackTarget, ModelMapping, Pool, Strategy};
 use penstock_proxy_core::attempt::{Attempts, Choice, Request, Step};
 use penstock_proxy_core::classify::{TransportError, Verdict};
+use penstock_proxy_core::headers::Headers;
 
 use super::language::Line;
 use crate::support::answers::Answer;
@@ -257,7 +258,7 @@ fn answer(words: &[&str], now: Timestamp) -> Result<Answer, String> {
         ["429", "without-limits"] => Answer::status(429, "rate_limit_error", "Error"),
         ["429", "usage_limit_reached", wait] => {
             let body = format!(r#"{{"error":{{"type":"usage_limit_reached","resets_in_seconds":{wait}}}}}"#);
-            Answer::Response { status: 429, headers: http::HeaderMap::new(), body }
+            Answer::Response { status: 429, headers: Headers::default(), body }
         }
         ["429", window, wait] => {
             Answer::window_rejected(window, SignedDuration::from_secs(seconds(wait)?), now)

@@ -1,14 +1,14 @@
 //! Answers as providers give them.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::{SignedDuration, Timestamp};
 use penstock_llm::error::ErrorFacts;
 use penstock_proxy_core::classify::{Heard, TransportError};
+use penstock_proxy_core::headers::Headers;
 
 /// What is heard of a provider.
 #[derive(Debug, Clone)]
 pub(crate) enum Answer {
-    Response { status: u16, headers: HeaderMap, body: String },
+    Response { status: u16, headers: Headers, body: String },
     ErrorEvent { body: String },
     Failure(TransportError),
     ClientLeft,
@@ -18,12 +18,12 @@ impl Answer {
     /// A response with an error of this type, or a success.
     pub(crate) fn status(status: u16, kind: &str, message: &str) -> Self {
         let body = format!(r#"{{"type":"error","error":{{"type":"{kind}","message":"{message}"}}}}"#);
-        Self::Response { status, headers: HeaderMap::new(), body }
+        Self::Response { status, headers: Headers::default(), body }
     }
 
     /// A success.
     pub(crate) fn ok() -> Self {
-        Self::Response { status: 200, headers: HeaderMap::new(), body: String::new() }
+        Self::Response { status: 200, headers: Headers::default(), body: String::new() }
     }
 
     /// A 429 whose unified window of this (provider's) name is rejected for so long.
@@ -43,15 +43,14 @@ impl Answer {
     /// The same with one more header.
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         if let Self::Response { headers, .. } = &mut self {
-            let name = HeaderName::try_from(name).expect("a header name");
-            headers.append(name, HeaderValue::try_from(value).expect("a header value"));
+            headers.append(name, value.as_bytes());
         }
         self
     }
 
     /// Gives it to `classify`.
     pub(crate) fn with<R>(&self, judge: impl FnOnce(&Heard<'_>) -> R) -> R {
-        let none = HeaderMap::new();
+        let none = Headers::default();
         match self {
             Self::Response { status, headers, body } => {
                 let error = ErrorFacts::parse(body.as_bytes());

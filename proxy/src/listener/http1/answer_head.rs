@@ -4,10 +4,11 @@
 use std::cell::RefCell;
 use std::io::Write as _;
 
-use http::header::{self, HeaderMap};
 use http::{StatusCode, Version};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
+
+use crate::head::ResponseHead;
 
 /// How the client finds the end of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,31 +55,25 @@ impl BodyFraming {
 }
 
 /// Appends a head, to the empty line.
-pub(super) fn encode(
-    out: &mut Vec<u8>,
-    status: StatusCode,
-    headers: &HeaderMap,
-    framing: BodyFraming,
-    asked: Asked,
-) {
+pub(super) fn encode(out: &mut Vec<u8>, head: &ResponseHead, framing: BodyFraming, asked: Asked) {
+    let ResponseHead { status, headers } = head;
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.as_str().as_bytes());
     out.push(b' ');
     out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
     out.extend_from_slice(b"\r\n");
     let mut is_dated = false;
-    for (name, value) in headers {
-        if *name == header::TRANSFER_ENCODING
+    for (name, value) in headers.iter() {
+        match name {
+            b"transfer-encoding" => continue,
             // Of an answer without a body it says how long the body would be.
-            || (*name == header::CONTENT_LENGTH
-                && (framing != BodyFraming::None || status == StatusCode::NO_CONTENT))
-        {
-            continue;
+            b"content-length" if framing != BodyFraming::None || *status == StatusCode::NO_CONTENT => continue,
+            b"date" => is_dated = true,
+            _ => {}
         }
-        is_dated |= *name == header::DATE;
-        out.extend_from_slice(name.as_str().as_bytes());
+        out.extend_from_slice(name);
         out.extend_from_slice(b": ");
-        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(value);
         out.extend_from_slice(b"\r\n");
     }
     if !is_dated {
@@ -117,7 +112,7 @@ fn put_date(out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use penstock_proxy_core::headers::Headers;
 
     use super::*;
 
@@ -129,14 +124,10 @@ mod tests {
         length: Option<u64>,
         asked: Asked,
     ) -> String {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::DATE, HeaderValue::from_static("today"));
-        for (name, value) in lines {
-            headers.append(*name, HeaderValue::from_static(value));
-        }
-        let status = StatusCode::from_u16(status).unwrap();
+        let headers = [("date", "today")].into_iter().chain(lines.iter().copied()).collect();
+        let head = ResponseHead { status: StatusCode::from_u16(status).unwrap(), headers };
         let mut out = Vec::new();
-        encode(&mut out, status, &headers, BodyFraming::of(status, length, asked), asked);
+        encode(&mut out, &head, BodyFraming::of(head.status, length, asked), asked);
         String::from_utf8(out).unwrap().replace("date: today\r\n", "")
     }
 
@@ -181,7 +172,8 @@ mod tests {
     #[test]
     fn an_answer_without_a_date_gets_one() {
         let mut out = Vec::new();
-        encode(&mut out, StatusCode::OK, &HeaderMap::new(), BodyFraming::Length(0), ASKED);
+        let head = ResponseHead { status: StatusCode::OK, headers: Headers::default() };
+        encode(&mut out, &head, BodyFraming::Length(0), ASKED);
         let text = String::from_utf8(out).unwrap();
         let date = text.split("\r\n").find_map(|line| line.strip_prefix("date: ")).unwrap();
         assert!(date.len() == 29 && date.ends_with(" GMT"), "{date}");

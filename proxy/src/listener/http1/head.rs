@@ -4,11 +4,10 @@
 use std::mem::MaybeUninit;
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::request::Parts;
 use http::{Method, StatusCode, Uri, Version};
+use penstock_proxy_core::headers::Headers;
 
-use crate::names;
+use crate::head::RequestHead;
 use crate::upstream::http1::chunked::Chunks;
 use crate::upstream::http1::framing::Framing;
 
@@ -21,7 +20,7 @@ const MAX_HEADER_LINES: usize = 128;
 /// A request's head.
 #[derive(Debug)]
 pub(super) struct Head {
-    pub(super) parts: Parts,
+    pub(super) request: RequestHead,
     /// How its body ends.
     pub(super) framing: Framing,
     /// Whether the client wants to send another request afterwards.
@@ -98,16 +97,19 @@ pub(super) fn parse(wire: &Bytes) -> Result<Head, BadHead> {
     let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version) else {
         return Err(BadHead::Malformed);
     };
-    let (mut parts, ()) = http::Request::new(()).into_parts();
-    parts.method = Method::from_bytes(method.as_bytes()).map_err(|_| BadHead::Malformed)?;
-    parts.uri = Uri::from_maybe_shared(wire.slice_ref(target.as_bytes())).map_err(|_| BadHead::Malformed)?;
-    parts.version = if version == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
-    Fields::read(wire, request.headers)?.into_head(parts)
+    let lines = request.headers.iter().map(|line| (line.name.as_bytes(), line.value));
+    let request = RequestHead {
+        method: Method::from_bytes(method.as_bytes()).map_err(|_| BadHead::Malformed)?,
+        uri: Uri::from_maybe_shared(wire.slice_ref(target.as_bytes())).map_err(|_| BadHead::Malformed)?,
+        version: if version == 0 { Version::HTTP_10 } else { Version::HTTP_11 },
+        headers: Headers::received(wire, lines),
+    };
+    Fields::read(&request.headers)?.into_head(request)
 }
 
-/// A head's lines, and what they say to us.
+/// What a head's lines say to us.
+#[derive(Default)]
 struct Fields {
-    headers: HeaderMap,
     length: Option<u64>,
     chunked: bool,
     connection: Option<Persistence>,
@@ -123,56 +125,47 @@ enum Persistence {
 }
 
 impl Fields {
-    fn read(wire: &Bytes, lines: &[httparse::Header<'_>]) -> Result<Self, BadHead> {
-        let mut fields = Self {
-            headers: HeaderMap::with_capacity(lines.len()),
-            length: None,
-            chunked: false,
-            connection: None,
-            expects_continue: false,
-            hosts: 0,
-        };
-        for line in lines {
-            let name = names::name(line.name.as_bytes()).map_err(|_| BadHead::Malformed)?;
-            let value =
-                HeaderValue::from_maybe_shared(wire.slice_ref(line.value)).map_err(|_| BadHead::Malformed)?;
-            fields.note(&name, value.as_bytes())?;
-            fields.headers.append(name, value);
+    fn read(headers: &Headers) -> Result<Self, BadHead> {
+        let mut fields = Self::default();
+        for (name, value) in headers.iter() {
+            fields.note(name, value)?;
         }
         Ok(fields)
     }
 
-    fn note(&mut self, name: &HeaderName, value: &[u8]) -> Result<(), BadHead> {
-        // Comparing with a standard name is comparing a byte.
-        if *name == header::CONTENT_LENGTH {
-            let length = decimal(value).ok_or(BadHead::Framing)?;
-            if self.length.replace(length).is_some_and(|before| before != length) {
-                return Err(BadHead::Framing);
-            }
-        } else if *name == header::TRANSFER_ENCODING {
-            if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
-                return Err(BadHead::Framing);
-            }
-            self.chunked = true;
-        } else if *name == header::CONNECTION {
-            for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-                // The end, once said, is not taken back.
-                if option.eq_ignore_ascii_case(b"close") {
-                    self.connection = Some(Persistence::Close);
-                } else if option.eq_ignore_ascii_case(b"keep-alive") {
-                    self.connection.get_or_insert(Persistence::KeepAlive);
+    fn note(&mut self, name: &[u8], value: &[u8]) -> Result<(), BadHead> {
+        match name {
+            b"content-length" => {
+                let length = decimal(value).ok_or(BadHead::Framing)?;
+                if self.length.replace(length).is_some_and(|before| before != length) {
+                    return Err(BadHead::Framing);
                 }
             }
-        } else if *name == header::EXPECT {
-            self.expects_continue = value.eq_ignore_ascii_case(b"100-continue");
-        } else if *name == header::HOST {
-            self.hosts += 1;
+            b"transfer-encoding" => {
+                if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
+                    return Err(BadHead::Framing);
+                }
+                self.chunked = true;
+            }
+            b"connection" => {
+                for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                    // The end, once said, is not taken back.
+                    if option.eq_ignore_ascii_case(b"close") {
+                        self.connection = Some(Persistence::Close);
+                    } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                        self.connection.get_or_insert(Persistence::KeepAlive);
+                    }
+                }
+            }
+            b"expect" => self.expects_continue = value.eq_ignore_ascii_case(b"100-continue"),
+            b"host" => self.hosts += 1,
+            _ => {}
         }
         Ok(())
     }
 
-    fn into_head(self, mut parts: Parts) -> Result<Head, BadHead> {
-        let is_old = parts.version == Version::HTTP_10;
+    fn into_head(self, request: RequestHead) -> Result<Head, BadHead> {
+        let is_old = request.version == Version::HTTP_10;
         if self.chunked && (is_old || self.length.is_some()) {
             return Err(BadHead::Framing);
         }
@@ -184,13 +177,12 @@ impl Fields {
         } else {
             Framing::Length(self.length.unwrap_or(0))
         };
-        parts.headers = self.headers;
         let keep_alive = match self.connection {
             Some(said) => said == Persistence::KeepAlive,
             None => !is_old,
         };
         let expects_continue = self.expects_continue && !is_old && !framing.is_done();
-        Ok(Head { parts, framing, keep_alive, expects_continue })
+        Ok(Head { request, framing, keep_alive, expects_continue })
     }
 }
 

@@ -8,10 +8,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
-use http::response::Parts;
 use tokio::io::AsyncWrite as _;
 
 use super::answer_head::{Asked, BodyFraming, encode};
+use crate::head::{Response, ResponseHead};
 use crate::listener::io::ClientIo;
 use crate::relay::BrokenAnswer;
 use crate::respond::Answer;
@@ -45,7 +45,7 @@ pub(in crate::listener) enum SendError {
 /// What is still to be sent of an answer.
 pub(super) struct Sending {
     /// Gone when it has been put together.
-    head: Option<Parts>,
+    head: Option<ResponseHead>,
     answer: Answer,
     asked: Asked,
     framing: BodyFraming,
@@ -70,7 +70,8 @@ struct Burst {
 }
 
 impl Sending {
-    pub(super) fn new(head: Parts, answer: Answer, asked: Asked) -> Self {
+    pub(super) fn new(response: Response<Answer>, asked: Asked) -> Self {
+        let Response { head, body: answer } = response;
         let framing = BodyFraming::of(head.status, answer.length(), asked);
         let ended = framing == BodyFraming::None || framing == BodyFraming::Length(0);
         Self {
@@ -125,7 +126,7 @@ impl Sending {
     /// Puts together what has arrived. True if the answer has to be waited for.
     fn gather(&mut self, burst: &mut Burst, cx: &mut Context<'_>) -> bool {
         if let Some(head) = self.head.take() {
-            encode(&mut burst.before, head.status, &head.headers, self.framing, self.asked);
+            encode(&mut burst.before, &head, self.framing, self.asked);
         }
         if !self.next.is_empty() {
             let piece = std::mem::take(&mut self.next);

@@ -29,7 +29,7 @@ pub(crate) fn encode(
     if !path.starts_with('/') || path.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
         return Err(UpstreamError::InvalidRequest);
     }
-    let fields: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let fields: usize = headers.iter().map(|line| line.name.len() + line.value.len() + 4).sum();
     let mut head = BytesMut::with_capacity(fields + target.prefix().len() + path.len() + 160);
     for part in
         [method.as_str(), " ", target.prefix(), path, " HTTP/1.1\r\nhost: ", target.authority().as_str()]
@@ -37,11 +37,11 @@ pub(crate) fn encode(
         head.put_slice(part.as_bytes());
     }
     head.put_slice(b"\r\n");
-    for (name, value) in headers {
+    for Line { name, value, .. } in headers {
         if !is_ours_in_a_request(name) {
-            head.put_slice(name.as_str().as_bytes());
+            head.put_slice(name);
             head.put_slice(b": ");
-            head.put_slice(value.as_bytes());
+            head.put_slice(value);
             head.put_slice(b"\r\n");
         }
     }
@@ -58,7 +58,6 @@ pub(crate) fn encode(
 mod tests {
     use std::borrow::Cow;
 
-    use http::{HeaderName, HeaderValue};
     use penstock_proto::snapshot::Egress;
 
     use super::*;
@@ -79,9 +78,11 @@ mod tests {
             ("x-a", "1"),
             ("x-a", "2"),
         ];
-        let lines =
-            lines.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
-        let headers: Vec<_> = lines.iter().map(|(name, value)| (name, Cow::Borrowed(value))).collect();
+        let headers = lines.map(|(name, value)| Line {
+            name: name.as_bytes(),
+            value: Cow::Borrowed(value.as_bytes()),
+            secret: false,
+        });
         let target = target("https://api.example.com:8443/base/");
         let head =
             encode(&target, &Method::POST, "/v1/messages?beta=true", &headers, BodyFraming::Length(12));

@@ -4,12 +4,13 @@
 use std::mem::MaybeUninit;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::StatusCode;
 use memchr::memmem;
+use penstock_proxy_core::headers::Headers;
 
 use super::chunked::Chunks;
 use super::framing::Framing;
-use crate::names;
+use crate::head::ResponseHead;
 use crate::upstream::error::ProtocolError;
 use crate::upstream::headers::is_hop_by_hop;
 
@@ -23,9 +24,8 @@ const VERSION: &[u8] = b"HTTP/1.";
 /// A final response's head.
 #[derive(Debug)]
 pub(crate) struct Head {
-    pub(crate) status: StatusCode,
-    /// End-to-end ones only.
-    pub(crate) headers: HeaderMap,
+    /// With end-to-end lines only.
+    pub(crate) response: ResponseHead,
     pub(crate) framing: Framing,
     /// Whether the connection may carry another request when the body has been read.
     pub(crate) keep_alive: bool,
@@ -68,95 +68,97 @@ fn parse(wire: &Bytes, bodiless: bool) -> Result<Option<Head>, ProtocolError> {
         status if status.is_informational() => Ok(None),
         status => {
             let is_http10 = response.version == Some(0);
-            Fields::read(wire, response.headers)?.into_head(status, is_http10, bodiless).map(Some)
+            let lines = response.headers.iter().map(|line| (line.name.as_bytes(), line.value));
+            let response = ResponseHead { status, headers: Headers::received(wire, lines) };
+            Fields::read(&response.headers)?.into_head(response, is_http10, bodiless).map(Some)
         }
     }
 }
 
-/// A head's lines, sorted into what is passed on and what is about this connection.
+/// What a head's lines say about the body and the connection.
 #[derive(Default)]
 struct Fields {
-    headers: HeaderMap,
     length: Option<u64>,
     chunked: bool,
     close: bool,
-    connection: Vec<HeaderValue>,
+    /// There is a line `connection`, which may name others.
+    connection: bool,
 }
 
 impl Fields {
-    fn read(wire: &Bytes, lines: &[httparse::Header<'_>]) -> Result<Self, ProtocolError> {
-        let mut fields = Self { headers: HeaderMap::with_capacity(lines.len()), ..Self::default() };
-        for line in lines {
-            let name = names::name(line.name.as_bytes()).map_err(|_| ProtocolError::MalformedHead)?;
-            let value = HeaderValue::from_maybe_shared(wire.slice_ref(line.value))
-                .map_err(|_| ProtocolError::MalformedHead)?;
-            fields.add(name, value)?;
+    fn read(headers: &Headers) -> Result<Self, ProtocolError> {
+        let mut fields = Self::default();
+        for (name, value) in headers.iter() {
+            fields.note(name, value)?;
         }
-        fields.drop_named_by_connection();
         if fields.chunked && fields.length.is_some() {
             return Err(ProtocolError::ConflictingFraming);
         }
         Ok(fields)
     }
 
-    fn add(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), ProtocolError> {
-        if name == header::CONTENT_LENGTH {
-            let length = decimal(value.as_bytes()).ok_or(ProtocolError::ContentLength)?;
-            // Also two equal ones: nobody needs them, and readers differ.
-            if self.length.replace(length).is_some() {
-                return Err(ProtocolError::ContentLength);
+    fn note(&mut self, name: &[u8], value: &[u8]) -> Result<(), ProtocolError> {
+        match name {
+            b"content-length" => {
+                let length = decimal(value).ok_or(ProtocolError::ContentLength)?;
+                // Also two equal ones: nobody needs them, and readers differ.
+                if self.length.replace(length).is_some() {
+                    return Err(ProtocolError::ContentLength);
+                }
             }
-        } else if name == header::TRANSFER_ENCODING {
-            if self.chunked || !value.as_bytes().eq_ignore_ascii_case(b"chunked") {
-                return Err(ProtocolError::TransferEncoding);
+            b"transfer-encoding" => {
+                if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
+                    return Err(ProtocolError::TransferEncoding);
+                }
+                self.chunked = true;
             }
-            self.chunked = true;
-        } else if name == header::CONNECTION {
-            self.connection.push(value);
-            return Ok(());
-        }
-        if !is_hop_by_hop(&name) || name == header::CONTENT_LENGTH {
-            self.headers.append(name, value);
+            b"connection" => {
+                self.connection = true;
+                self.close |= tokens(value).any(|token| token.eq_ignore_ascii_case(b"close"));
+            }
+            _ => {}
         }
         Ok(())
     }
 
-    fn drop_named_by_connection(&mut self) {
-        for value in std::mem::take(&mut self.connection) {
-            for token in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-                if token.eq_ignore_ascii_case(b"close") {
-                    self.close = true;
-                } else if let Ok(name) = HeaderName::from_bytes(token)
-                    && name != header::CONTENT_LENGTH
-                {
-                    self.headers.remove(name);
-                }
-            }
-        }
-    }
-
     fn into_head(
-        mut self,
-        status: StatusCode,
+        self,
+        mut response: ResponseHead,
         is_http10: bool,
         bodiless: bool,
     ) -> Result<Head, ProtocolError> {
         if self.chunked && is_http10 {
             return Err(ProtocolError::TransferEncoding);
         }
-        if status == StatusCode::NO_CONTENT {
-            self.headers.remove(header::CONTENT_LENGTH);
-        }
-        let framing = if bodiless || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED {
+        let no_content = response.status == StatusCode::NO_CONTENT;
+        let framing = if bodiless || no_content || response.status == StatusCode::NOT_MODIFIED {
             Framing::EMPTY
         } else if self.chunked {
             Framing::Chunked(Chunks::default())
         } else {
             self.length.map_or(Framing::UntilClose, Framing::Length)
         };
+        self.keep_end_to_end(&mut response.headers, no_content);
         let keep_alive = !is_http10 && !self.close && !matches!(framing, Framing::UntilClose);
-        Ok(Head { status, headers: self.headers, framing, keep_alive })
+        Ok(Head { response, framing, keep_alive })
     }
+
+    /// Leaves out what is about this connection, by its name or because `connection` says so.
+    fn keep_end_to_end(&self, headers: &mut Headers, no_content: bool) {
+        let named = self.connection.then(|| headers.clone());
+        let is_named = |name: &[u8]| {
+            let lists = named.iter().flat_map(|named| named.get_all("connection"));
+            lists.flat_map(tokens).any(|token| token.eq_ignore_ascii_case(name))
+        };
+        headers.retain(|name| match name {
+            b"content-length" => !no_content,
+            name => !is_hop_by_hop(name) && !is_named(name),
+        });
+    }
+}
+
+fn tokens(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
 }
 
 /// Digits only: `+5`, `5, 5` and an empty value are not a length.

@@ -1,0 +1,54 @@
+//! Heads of requests and answers, the same whatever protocol they come or go by.
+
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
+use penstock_proxy_core::headers::Headers;
+
+/// What a client asks for.
+#[derive(Debug)]
+pub(crate) struct RequestHead {
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) version: Version,
+    pub(crate) headers: Headers,
+}
+
+/// How an answer begins.
+#[derive(Debug)]
+pub struct ResponseHead {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its lines.
+    pub headers: Headers,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Response<B> {
+    /// How it begins.
+    pub head: ResponseHead,
+    /// What follows.
+    pub body: B,
+}
+
+impl From<http::request::Parts> for RequestHead {
+    fn from(parts: http::request::Parts) -> Self {
+        let http::request::Parts { method, uri, version, headers, .. } = parts;
+        Self { method, uri, version, headers: Headers::from(&headers) }
+    }
+}
+
+impl<B> From<Response<B>> for http::Response<B> {
+    /// For hyper.
+    fn from(response: Response<B>) -> Self {
+        let Response { head, body } = response;
+        let mut made = Self::new(body);
+        *made.status_mut() = head.status;
+        for (name, value) in head.headers.iter() {
+            // Lines are kept only if they can be one.
+            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+                made.headers_mut().append(name, value);
+            }
+        }
+        made
+    }
+}
