@@ -13,8 +13,8 @@ use penstock_proxy_core::headers::Headers;
 use penstock_proxy_core::route::{Operation, Route};
 use tokio::time::timeout;
 
+use crate::alarm::{Alarm, Patience};
 use crate::respond::Refusal;
-use crate::upstream::timer::WaitTimer;
 
 mod incoming;
 
@@ -66,7 +66,7 @@ pub(crate) async fn collect(mut incoming: Incoming, limits: Limits) -> Result<By
     };
     let capacity = usize::try_from(announced.unwrap_or(0).min(TRUSTED_LENGTH)).unwrap_or(0);
     let mut body = BytesMut::with_capacity(capacity);
-    let mut wait = WaitTimer::new(progress);
+    let mut wait = (Patience::new(progress), Alarm::default());
     while poll_fn(|cx| poll_within(&mut wait, incoming, &mut body, cx)).await? {
         if body.len() as u64 > largest {
             drop(body);
@@ -79,16 +79,16 @@ pub(crate) async fn collect(mut incoming: Incoming, limits: Limits) -> Result<By
 
 /// What comes next, in time.
 fn poll_within(
-    wait: &mut WaitTimer,
+    (patience, alarm): &mut (Patience, Alarm),
     incoming: &mut Incoming,
     body: &mut BytesMut,
     cx: &mut Context<'_>,
 ) -> Poll<Result<bool, Refusal>> {
     if let Poll::Ready(more) = incoming.poll_into(body, cx) {
-        wait.stop();
+        patience.stop();
         return Poll::Ready(more);
     }
-    ready!(wait.poll_expired(cx));
+    ready!(patience.poll_expired(alarm, cx));
     Poll::Ready(Err(Refusal::SlowBody))
 }
 

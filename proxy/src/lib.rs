@@ -22,6 +22,7 @@
 //! | [`observations`] | what was learned of accounts, on its way to the controller |
 //! | [`control`] | the connection to the controller, and what goes over it |
 //! | `admin` | probes, metrics and state |
+//! | `alarm` | limits on waits |
 //! | `metrics` | every metric's name |
 //! | [`telemetry`] | logs and trace ids |
 
@@ -39,6 +40,7 @@ pub mod telemetry;
 pub mod upstream;
 
 mod admin;
+mod alarm;
 mod attempt;
 mod authenticate;
 mod body;

@@ -9,7 +9,6 @@
 //! | [`tls`] | certificate and key |
 //! | [`io`] | a byte stream, plaintext or TLS |
 //! | [`stalled`] | the limit on how long a client takes nothing |
-//! | [`alarm`] | the limits on how long a head may take |
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,7 +22,6 @@ use tracing::{debug, warn};
 use crate::pipeline::Worker;
 use crate::upstream::Spawner;
 
-mod alarm;
 mod connection;
 mod http1;
 mod io;

@@ -12,7 +12,6 @@
 //! | [`http1`] | our own codec: everything happens in the request's task |
 //! | [`http2`] | hyper's client: one task per connection |
 //! | [`headers`] | which header fields belong to one leg only |
-//! | [`timer`] | the limit on the wait for the next piece |
 //!
 //! The flow of [`Upstreams::send`]: take an open connection from the pool, or open one → write head and body, at the
 //! same time read the head → give the caller head and [`ResponseBody`] → the body is read when polled → at its end the
@@ -35,7 +34,6 @@ pub(crate) mod io;
 pub mod pool;
 mod response;
 pub mod target;
-pub(crate) mod timer;
 pub mod tls;
 
 use std::pin::Pin;
@@ -59,7 +57,6 @@ use pool::{Home, Open, Opening, Pool, Turn};
 pub use response::{Response, ResponseBody};
 use target::Origin;
 pub use target::{InvalidTarget, Scheme, Target, Versions};
-use timer::WaitTimer;
 pub use tls::Tls;
 
 /// One worker's connections to all upstreams. Cheap to clone; clones share the connections.
@@ -211,8 +208,7 @@ impl Upstreams {
         let head = exchange.run(attempt.deadline, attempt.timeouts.head).await;
         let head = head.map_err(|failed| Failed { error: failed.error, may_repeat: failed.was_stale })?;
         let home = head.keep_alive.then(|| self.home(attempt.target));
-        let idle = WaitTimer::new(attempt.timeouts.idle);
-        let body = exchange.into_body(head.framing, home, idle);
+        let body = exchange.into_body(head.framing, home, attempt.timeouts.idle);
         Ok(Response { head: head.response, body: body.into() })
     }
 

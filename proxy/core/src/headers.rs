@@ -56,7 +56,10 @@ impl AccountHeaders {
             let parsed =
                 HeaderName::try_from(name.as_str()).map_err(|_| Unsendable { name: name.clone() })?;
             // The connection's own headers are not the account's to set.
-            if is_hop_by_hop(parsed.as_str().as_bytes()) || parsed == header::HOST || parsed == header::CONTENT_LENGTH {
+            if is_hop_by_hop(parsed.as_str().as_bytes())
+                || parsed == header::HOST
+                || parsed == header::CONTENT_LENGTH
+            {
                 return Err(Unsendable { name: name.clone() });
             }
             added.push((parsed, secret(name, value.expose())?));
@@ -126,7 +129,8 @@ pub fn to_upstream<'a>(
 ///
 /// `content-length` stays: whether it still holds is known to who relays the body.
 pub fn to_client(upstream: &mut Headers) {
-    let stays_here = |name: &[u8]| is_hop_by_hop(name) || is_ours(name) || matches!(name, b"set-cookie" | b"alt-svc");
+    let stays_here =
+        |name: &[u8]| is_hop_by_hop(name) || is_ours(name) || matches!(name, b"set-cookie" | b"alt-svc");
     if upstream.contains("connection") {
         let named = upstream.clone();
         upstream.retain(|name| !stays_here(name) && !is_named(&named, name));

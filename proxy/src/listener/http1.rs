@@ -36,8 +36,8 @@ use tokio_util::sync::WaitForCancellationFuture;
 pub(super) use head::MAX_HEAD;
 pub(crate) use upload::Upload;
 
-use super::alarm::Alarm;
 use super::io::ClientIo;
+use crate::alarm::Alarm;
 use crate::body::Incoming;
 use crate::config::Bounds;
 use crate::head::ResponseHead;

@@ -19,15 +19,13 @@ pub(crate) mod upload;
 pub(crate) mod wire;
 
 use std::io;
-use std::pin::pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::error::{Stage, UpstreamError};
 use super::pool::Home;
-use super::timer::WaitTimer;
 use body::Http1Body;
 use framing::Framing;
 use response_head::{Head, take};
@@ -63,16 +61,16 @@ impl Exchange {
     ///
     /// `limit` is what a streamed body that moves extends the deadline by.
     pub(crate) async fn run(&mut self, deadline: Instant, limit: Duration) -> Result<Head, Failed> {
-        let mut alarm = pin!(sleep_until(deadline));
+        let mut deadline = deadline;
         let result = std::future::poll_fn(|cx| {
             if let Poll::Ready(result) = self.poll_head(cx) {
                 return Poll::Ready(result);
             }
-            while alarm.as_mut().poll(cx).is_ready() {
+            while self.wire.alarm.poll_at(deadline, cx).is_ready() {
                 if !self.upload.take_moved() {
                     return Poll::Ready(Err(UpstreamError::Timeout(Stage::Head)));
                 }
-                alarm.as_mut().reset(Instant::now() + limit);
+                deadline = Instant::now() + limit;
             }
             Poll::Pending
         });
@@ -81,7 +79,7 @@ impl Exchange {
     }
 
     /// The response's body, once its head has been read.
-    pub(crate) fn into_body(self, framing: Framing, home: Option<Home>, idle: WaitTimer) -> Http1Body {
+    pub(crate) fn into_body(self, framing: Framing, home: Option<Home>, idle: Duration) -> Http1Body {
         // After a failed write the rest of the request cannot be sent, so the connection is of no further use.
         let home = home.filter(|_| self.write_error.is_none());
         let upload = Some(self.upload).filter(|upload| self.write_error.is_none() && !upload.is_done());

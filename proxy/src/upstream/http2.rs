@@ -17,7 +17,6 @@ use tokio::time::{Instant, timeout_at};
 use super::error::{Stage, UpstreamError};
 use super::headers::{is_hop_by_hop, is_ours_in_a_request};
 use super::io::Io;
-use super::timer::WaitTimer;
 use super::{Request, Spawner, Target};
 use crate::head::ResponseHead;
 use body::Http2Body;
@@ -110,7 +109,7 @@ impl Http2 {
                 let mut headers = Headers::from(&parts.headers);
                 headers.retain(|name| !is_hop_by_hop(name) || name == b"content-length");
                 let head = ResponseHead { status: parts.status, headers };
-                Ok((head, Http2Body::new(incoming, guard, WaitTimer::new(idle))))
+                Ok((head, Http2Body::new(incoming, guard, idle)))
             }
             Err(failed) => {
                 let never_sent = failed.message().is_some();

@@ -172,7 +172,8 @@ mod tests {
     fn lines_stay_apart_and_in_order_and_names_are_found_in_whatever_case_they_came() {
         let head = b"X-B: 1\r\nx-A: 2\r\nX-b:  Three \r\nx-empty:\r\n";
         let at = |from: usize, to: usize| &head[from..to];
-        let lines = [(at(0, 3), at(5, 6)), (at(8, 11), at(13, 14)), (at(16, 19), at(22, 27)), (at(30, 37), &[][..])];
+        let lines =
+            [(at(0, 3), at(5, 6)), (at(8, 11), at(13, 14)), (at(16, 19), at(22, 27)), (at(30, 37), &[][..])];
         let mut headers = Headers::received(head, lines.into_iter());
         assert_eq!(pairs(&headers), [("x-b", "1"), ("x-a", "2"), ("x-b", "Three"), ("x-empty", "")]);
         assert_eq!(headers.get_all("x-b").collect::<Vec<_>>(), [&b"1"[..], b"Three"]);
@@ -183,7 +184,15 @@ mod tests {
 
     #[test]
     fn what_would_end_a_line_is_left_out() {
-        let lines = [("x", "a\r\nb: c"), ("x", "a\nb"), ("x", "\0"), ("x:y", "z"), ("", "z"), ("x\r\ny", "z"), ("x", "\u{7f}")];
+        let lines = [
+            ("x", "a\r\nb: c"),
+            ("x", "a\nb"),
+            ("x", "\0"),
+            ("x:y", "z"),
+            ("", "z"),
+            ("x\r\ny", "z"),
+            ("x", "\u{7f}"),
+        ];
         assert!(lines.into_iter().collect::<Headers>().is_empty());
         let kept: Headers = [("X", "a\tb \u{e9}")].into_iter().collect();
         assert_eq!((pairs(&kept), kept.text("x")), (vec![("x", "a\tb \u{e9}")], None));

@@ -101,8 +101,9 @@ fn what_is_no_route_is_told_which_there_are() {
     {
         assert!(find_with(path, None, &[]).is_none(), "{path}");
     }
-    let error =
-        route(&Method::GET, "/nope", None, &Headers::default(), &Providers::default()).unwrap_err().to_string();
+    let error = route(&Method::GET, "/nope", None, &Headers::default(), &Providers::default())
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("GET /nope") && error.contains("/v1/messages"), "{error}");
 }
 

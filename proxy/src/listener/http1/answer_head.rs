@@ -67,7 +67,9 @@ pub(super) fn encode(out: &mut Vec<u8>, head: &ResponseHead, framing: BodyFramin
         match name {
             b"transfer-encoding" => continue,
             // Of an answer without a body it says how long the body would be.
-            b"content-length" if framing != BodyFraming::None || *status == StatusCode::NO_CONTENT => continue,
+            b"content-length" if framing != BodyFraming::None || *status == StatusCode::NO_CONTENT => {
+                continue;
+            }
             b"date" => is_dated = true,
             _ => {}
         }

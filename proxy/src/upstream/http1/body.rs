@@ -3,6 +3,7 @@
 //! it in every other case.
 
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::SizeHint;
@@ -11,16 +12,16 @@ use super::framing::Framing;
 use super::is_unclean_eof;
 use super::upload::Upload;
 use super::wire::Wire;
+use crate::alarm::Patience;
 use crate::upstream::error::{Stage, UpstreamError};
 use crate::upstream::pool::Home;
-use crate::upstream::timer::WaitTimer;
 
 /// A body that is being read.
 pub(crate) struct Http1Body {
     framing: Framing,
     /// Gone when the body has ended, well or not.
     reading: Option<Reading>,
-    idle: WaitTimer,
+    idle: Patience,
 }
 
 struct Reading {
@@ -37,9 +38,10 @@ impl Http1Body {
         wire: Box<Wire>,
         upload: Option<Upload>,
         home: Option<Home>,
-        idle: WaitTimer,
+        idle: Duration,
     ) -> Self {
-        let mut body = Self { framing, reading: Some(Reading { wire, upload, home }), idle };
+        let reading = Some(Reading { wire, upload, home });
+        let mut body = Self { framing, reading, idle: Patience::new(idle) };
         body.end_if_done();
         body
     }
@@ -84,7 +86,7 @@ impl Http1Body {
                 Poll::Ready(Err(error)) if is_unclean_eof(&error) => false,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(UpstreamError::Reset(error))),
                 Poll::Pending => {
-                    ready!(self.idle.poll_expired(cx));
+                    ready!(self.idle.poll_expired(&mut reading.wire.alarm, cx));
                     return Poll::Ready(Err(UpstreamError::Timeout(Stage::Body)));
                 }
             };

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{BufMut as _, BytesMut};
 use tokio::io::{AsyncRead as _, AsyncReadExt as _, ReadBuf};
 
+use crate::alarm::Alarm;
 use crate::upstream::io::Io;
 
 /// A head with a short answer, or some dozen events.
@@ -31,11 +32,13 @@ pub(crate) struct Wire {
     room: usize,
     /// Has carried a request before, so that the peer may have closed it meanwhile.
     pub(crate) reused: bool,
+    /// Limits the waits of all its requests.
+    pub(crate) alarm: Alarm,
 }
 
 impl Wire {
     pub(crate) fn new(io: Io) -> Self {
-        Self { io, buf: BytesMut::new(), room: MIN_READ, reused: false }
+        Self { io, buf: BytesMut::new(), room: MIN_READ, reused: false, alarm: Alarm::default() }
     }
 
     /// Gets ready to wait for another request.

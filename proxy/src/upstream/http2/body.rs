@@ -3,14 +3,15 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as _, SizeHint};
 use hyper::body::Incoming;
 
 use super::StreamGuard;
+use crate::alarm::{Alarm, Patience};
 use crate::upstream::error::{Stage, UpstreamError};
-use crate::upstream::timer::WaitTimer;
 
 /// As large as the pieces of HTTP/1.1.
 const MAX_PIECE: usize = 64 * 1024;
@@ -21,14 +22,16 @@ pub(crate) struct Http2Body {
     /// Read while gathering, but not to be joined with what was before it.
     ahead: Option<Result<Bytes, UpstreamError>>,
     ended: bool,
-    idle: WaitTimer,
+    idle: Patience,
+    alarm: Alarm,
     _guard: StreamGuard,
 }
 
 impl Http2Body {
-    pub(super) fn new(incoming: Incoming, guard: StreamGuard, idle: WaitTimer) -> Self {
+    pub(super) fn new(incoming: Incoming, guard: StreamGuard, idle: Duration) -> Self {
         let ended = incoming.is_end_stream();
-        Self { incoming, ahead: None, ended, idle, _guard: guard }
+        let idle = Patience::new(idle);
+        Self { incoming, ahead: None, ended, idle, alarm: Alarm::default(), _guard: guard }
     }
 
     pub(crate) fn is_end_stream(&self) -> bool {
@@ -71,7 +74,7 @@ impl Http2Body {
             self.idle.stop();
             return next;
         }
-        ready!(self.idle.poll_expired(cx));
+        ready!(self.idle.poll_expired(&mut self.alarm, cx));
         self.ended = true;
         Poll::Ready(Some(Err(UpstreamError::Timeout(Stage::Body))))
     }

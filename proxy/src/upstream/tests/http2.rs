@@ -135,7 +135,7 @@ async fn leaving_resets_the_stream_and_keeps_the_connection() {
     };
     let client = async {
         let mut response = get(&upstreams, &target).await.expect("a response");
-        response.body_mut().next().await.expect("a piece").expect("whole");
+        response.body.next().await.expect("a piece").expect("whole");
         drop(response);
         assert_eq!(text(get(&upstreams, &target).await).await, "ok");
     };
@@ -159,7 +159,7 @@ async fn a_stream_that_breaks_is_an_error_and_not_an_end() {
     };
     let client = async {
         let ended = match get(&upstreams, &target).await {
-            Ok(mut response) => read(response.body_mut()).await.map(drop),
+            Ok(mut response) => read(&mut response.body).await.map(drop),
             Err(error) => Err(error),
         };
         assert!(matches!(ended, Err(UpstreamError::Http2(_))));

@@ -142,6 +142,6 @@ pub(super) async fn read(body: &mut ResponseBody) -> Result<Vec<u8>, UpstreamErr
 
 /// The whole body of a request that must succeed.
 pub(super) async fn text(response: Result<Response, UpstreamError>) -> String {
-    let body = read(response.expect("a response").body_mut()).await.expect("a whole body");
+    let body = read(&mut response.expect("a response").body).await.expect("a whole body");
     String::from_utf8(body).expect("text")
 }

@@ -23,7 +23,10 @@ fn response(status: StatusCode, body: Answer) -> Response<Answer> {
 }
 
 fn sending(body: Option<Bytes>, bodiless: bool) -> Sending {
-    Sending::new(response(StatusCode::OK, Answer::Own(body)), Asked { version: Version::HTTP_11, bodiless, keep_alive: true })
+    Sending::new(
+        response(StatusCode::OK, Answer::Own(body)),
+        Asked { version: Version::HTTP_11, bodiless, keep_alive: true },
+    )
 }
 
 async fn sent(mut sending: Sending) -> String {
