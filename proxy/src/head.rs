@@ -45,7 +45,9 @@ impl<B> From<Response<B>> for http::Response<B> {
         *made.status_mut() = head.status;
         for (name, value) in head.headers.iter() {
             // Lines are kept only if they can be one.
-            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+            if let (Ok(name), Ok(value)) =
+                (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value))
+            {
                 made.headers_mut().append(name, value);
             }
         }

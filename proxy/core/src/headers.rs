@@ -16,8 +16,8 @@ mod list;
 pub use list::Headers;
 pub(crate) use list::text;
 
-const ACCEPT_ENCODING: &[u8] = b"accept-encoding";
-const ANTHROPIC_BETA: &[u8] = b"anthropic-beta";
+const ACCEPT_ENCODING: &str = "accept-encoding";
+const ANTHROPIC_BETA: &str = "anthropic-beta";
 const CHATGPT_ACCOUNT: HeaderName = HeaderName::from_static("chatgpt-account-id");
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// Without it Anthropic refuses a subscription's token.
@@ -26,7 +26,7 @@ const OAUTH_BETA: &str = "oauth-2025-04-20";
 /// A header line on its way to a provider: the client's, the account's, or one of ours.
 pub struct Line<'a> {
     /// In lower case.
-    pub name: &'a [u8],
+    pub name: &'a str,
     /// As it is sent.
     pub value: Cow<'a, [u8]>,
     /// The account's: it may be a credential.
@@ -56,10 +56,7 @@ impl AccountHeaders {
             let parsed =
                 HeaderName::try_from(name.as_str()).map_err(|_| Unsendable { name: name.clone() })?;
             // The connection's own headers are not the account's to set.
-            if is_hop_by_hop(parsed.as_str().as_bytes())
-                || parsed == header::HOST
-                || parsed == header::CONTENT_LENGTH
-            {
+            if is_hop_by_hop(parsed.as_str()) || parsed == header::HOST || parsed == header::CONTENT_LENGTH {
                 return Err(Unsendable { name: name.clone() });
             }
             added.push((parsed, secret(name, value.expose())?));
@@ -75,8 +72,8 @@ impl AccountHeaders {
         Ok(Self { added, oauth_beta })
     }
 
-    fn adds(&self, name: &[u8]) -> bool {
-        self.added.iter().any(|(added, _)| added.as_str().as_bytes() == name)
+    fn adds(&self, name: &str) -> bool {
+        self.added.iter().any(|(added, _)| added.as_str() == name)
     }
 }
 
@@ -100,9 +97,9 @@ pub fn to_upstream<'a>(
 ) -> Vec<Line<'a>> {
     let mut sent = Vec::with_capacity(client.len() + account.added.len() + 2);
     let has_named = client.contains("connection");
-    let replaced = |name: &[u8]| {
+    let replaced = |name: &str| {
         (streaming && name == ACCEPT_ENCODING)
-            || (!encoded && name == b"content-encoding")
+            || (!encoded && name == "content-encoding")
             || account.adds(name)
     };
     for (name, value) in client.iter() {
@@ -115,7 +112,7 @@ pub fn to_upstream<'a>(
         sent.push(Line { name: ACCEPT_ENCODING, value: Cow::Borrowed(b"identity"), secret: false });
     }
     sent.extend(account.added.iter().map(|(name, value)| Line {
-        name: name.as_str().as_bytes(),
+        name: name.as_str(),
         value: Cow::Borrowed(value.as_bytes()),
         secret: true,
     }));
@@ -130,7 +127,7 @@ pub fn to_upstream<'a>(
 /// `content-length` stays: whether it still holds is known to who relays the body.
 pub fn to_client(upstream: &mut Headers) {
     let stays_here =
-        |name: &[u8]| is_hop_by_hop(name) || is_ours(name) || matches!(name, b"set-cookie" | b"alt-svc");
+        |name: &str| is_hop_by_hop(name) || is_ours(name) || matches!(name, "set-cookie" | "alt-svc");
     if upstream.contains("connection") {
         let named = upstream.clone();
         upstream.retain(|name| !stays_here(name) && !is_named(&named, name));
@@ -166,37 +163,37 @@ fn secret(name: &str, value: &str) -> Result<HeaderValue, Unsendable> {
 }
 
 /// Whether a client's header is for us or for this connection, and not for the provider.
-fn stays_here(name: &[u8]) -> bool {
+fn stays_here(name: &str) -> bool {
     is_hop_by_hop(name)
         || is_ours(name)
         || matches!(
             name,
-            b"authorization"
-                | b"x-api-key"
-                | b"api-key"
-                | b"cookie"
-                | b"chatgpt-account-id"
-                | b"host"
-                | b"content-length"
-                | b"expect"
+            "authorization"
+                | "x-api-key"
+                | "api-key"
+                | "cookie"
+                | "chatgpt-account-id"
+                | "host"
+                | "content-length"
+                | "expect"
         )
 }
 
-fn is_ours(name: &[u8]) -> bool {
-    name.starts_with(b"x-penstock-")
+fn is_ours(name: &str) -> bool {
+    name.starts_with("x-penstock-")
 }
 
-fn is_hop_by_hop(name: &[u8]) -> bool {
+fn is_hop_by_hop(name: &str) -> bool {
     match name {
-        b"connection" | b"keep-alive" | b"te" | b"trailer" | b"transfer-encoding" | b"upgrade"
-        | b"http2-settings" => true,
-        other => other.starts_with(b"proxy-"),
+        "connection" | "keep-alive" | "te" | "trailer" | "transfer-encoding" | "upgrade"
+        | "http2-settings" => true,
+        other => other.starts_with("proxy-"),
     }
 }
 
 /// Whether `connection` names this header as one of the connection's own.
-fn is_named(headers: &Headers, name: &[u8]) -> bool {
-    headers.items("connection").any(|item| item.as_bytes().eq_ignore_ascii_case(name))
+fn is_named(headers: &Headers, name: &str) -> bool {
+    headers.items("connection").any(|item| item.eq_ignore_ascii_case(name))
 }
 
 /// Appends the beta to the client's list, once.

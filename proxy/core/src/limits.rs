@@ -112,13 +112,12 @@ pub(crate) fn extent(name: &str) -> Extent {
 }
 
 /// Which window a header tells of, and what. `None` for all other headers.
-fn window_header(name: &[u8]) -> Option<(family::Family, &str, Field)> {
-    let behind = |prefix: &str| text(name.strip_prefix(prefix.as_bytes())?);
-    match name.first()? {
-        b'a' => family::anthropic(behind("anthropic-")?),
-        b'x' => match behind("x-ratelimit-") {
+fn window_header(name: &str) -> Option<(family::Family, &str, Field)> {
+    match name.as_bytes().first()? {
+        b'a' => family::anthropic(name.strip_prefix("anthropic-")?),
+        b'x' => match name.strip_prefix("x-ratelimit-") {
             Some(rest) => family::openai(rest),
-            None => codex::header(behind("x-codex-")?),
+            None => codex::header(name.strip_prefix("x-codex-")?),
         },
         _ => None,
     }

@@ -97,7 +97,13 @@ impl CommitDetector {
 impl Watch {
     fn push(&mut self, decoded: &[u8]) {
         let Self { dialect, framer, events, verdict } = self;
-        framer.push(decoded, |event| take(*dialect, events, verdict, event));
+        // Line by line: what follows the event that decides is not looked at here.
+        for line in decoded.split_inclusive(|byte| *byte == b'\n') {
+            framer.push(line, |event| take(*dialect, events, verdict, event));
+            if *verdict != Commit::Pending {
+                return;
+            }
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! The lines of a head, as received: one piece of text, and where in it each name and value is.
-//! Never joins lines, never changes their order or a byte of a value. Names are kept in lower case, so that
+//! The lines of a head, as received: the names as one piece of text, the values as another, and where in them each
+//! is. Never joins lines, never changes their order or a byte of a value. Names are kept in lower case, so that
 //! comparing two is comparing bytes.
 
 use std::fmt;
@@ -10,12 +10,13 @@ use http::HeaderMap;
 /// Header lines in the order in which they came. `Debug` tells no value.
 #[derive(Clone, Default)]
 pub struct Headers {
-    /// What was received, and behind it what was added.
-    text: Vec<u8>,
+    names: String,
+    /// The head as received, and behind it what was added.
+    values: Vec<u8>,
     places: Vec<Place>,
 }
 
-/// Where a line's parts are in the text.
+/// Where a line's parts are.
 #[derive(Clone)]
 struct Place {
     name: Range<usize>,
@@ -23,22 +24,17 @@ struct Place {
 }
 
 impl Headers {
-    /// The lines that a parser found in a head: names and values are parts of `head`.
-    pub fn received<'h>(head: &'h [u8], lines: impl Iterator<Item = (&'h [u8], &'h [u8])>) -> Self {
-        let mut text = head.to_vec();
-        let place = |part: &[u8]| {
-            let start = part.as_ptr().addr().wrapping_sub(head.as_ptr().addr());
-            start..start.wrapping_add(part.len())
-        };
+    /// The lines that a parser found in a head: values are parts of `head`.
+    pub fn received<'h>(head: &'h [u8], lines: impl Iterator<Item = (&'h str, &'h [u8])>) -> Self {
+        let mut names = String::with_capacity(head.len());
         let places = lines.map(|(name, value)| {
-            let place = Place { name: place(name), value: place(value) };
-            if let Some(name) = text.get_mut(place.name.clone()) {
-                name.make_ascii_lowercase();
-            }
-            place
+            let start = value.as_ptr().addr().wrapping_sub(head.as_ptr().addr());
+            let value = start..start.wrapping_add(value.len());
+            Place { name: push(&mut names, name), value }
         });
         let places = places.collect();
-        Self { text, places }
+        names.make_ascii_lowercase();
+        Self { names, values: head.to_vec(), places }
     }
 
     /// Adds a line behind the others. One that HTTP cannot carry is left out.
@@ -46,12 +42,11 @@ impl Headers {
         if name.is_empty() || !name.bytes().all(is_token) || !value.iter().all(|byte| is_carried(*byte)) {
             return;
         }
-        let start = self.text.len();
-        self.text.extend_from_slice(name.as_bytes());
-        self.text[start..].make_ascii_lowercase();
-        let end = self.text.len();
-        self.text.extend_from_slice(value);
-        self.places.push(Place { name: start..end, value: end..self.text.len() });
+        let name = push(&mut self.names, name);
+        self.names[name.start..].make_ascii_lowercase();
+        let start = self.values.len();
+        self.values.extend_from_slice(value);
+        self.places.push(Place { name, value: start..self.values.len() });
     }
 
     /// Puts one line in place of all of this name.
@@ -62,13 +57,13 @@ impl Headers {
 
     /// Takes out all lines of this name, which is in lower case.
     pub fn remove(&mut self, name: &str) {
-        self.retain(|held| held != name.as_bytes());
+        self.retain(|held| held != name);
     }
 
     /// Keeps only the lines of these names.
-    pub fn retain(&mut self, keep: impl Fn(&[u8]) -> bool) {
-        let Self { text, places } = self;
-        places.retain(|place| keep(part(text, &place.name)));
+    pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        let Self { names, places, .. } = self;
+        places.retain(|place| keep(place.name(names)));
     }
 
     /// How many lines there are.
@@ -82,14 +77,14 @@ impl Headers {
     }
 
     /// Every line: its name, in lower case, and its value.
-    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.places.iter().map(|place| (part(&self.text, &place.name), part(&self.text, &place.value)))
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.places.iter().map(|place| (place.name(&self.names), place.value(&self.values)))
     }
 
     /// The values of all lines of this name, which is in lower case.
     pub fn get_all(&self, name: &str) -> impl Iterator<Item = &[u8]> {
-        let same = move |place: &&Place| part(&self.text, &place.name) == name.as_bytes();
-        self.places.iter().filter(same).map(|place| part(&self.text, &place.value))
+        let same = move |place: &&Place| place.name(&self.names) == name;
+        self.places.iter().filter(same).map(|place| place.value(&self.values))
     }
 
     /// The value of the first line of this name, which is in lower case.
@@ -113,15 +108,26 @@ impl Headers {
     }
 }
 
+impl Place {
+    fn name<'n>(&self, names: &'n str) -> &'n str {
+        names.get(self.name.clone()).unwrap_or_default()
+    }
+
+    /// What a parser says of a head lies within it; anything else is nothing.
+    fn value<'v>(&self, values: &'v [u8]) -> &'v [u8] {
+        values.get(self.value.clone()).unwrap_or_default()
+    }
+}
+
 impl fmt::Debug for Headers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter().map(|(name, _)| name.escape_ascii().to_string())).finish()
+        f.debug_list().entries(self.iter().map(|(name, _)| name)).finish()
     }
 }
 
 impl From<&HeaderMap> for Headers {
     fn from(map: &HeaderMap) -> Self {
-        let mut headers = Self { text: Vec::new(), places: Vec::with_capacity(map.len()) };
+        let mut headers = Self { places: Vec::with_capacity(map.len()), ..Self::default() };
         for (name, value) in map {
             headers.append(name.as_str(), value.as_bytes());
         }
@@ -144,14 +150,16 @@ pub(crate) fn text(value: &[u8]) -> Option<&str> {
     std::str::from_utf8(value).ok().filter(|text| text.is_ascii())
 }
 
-/// What a parser says of a head lies within it; anything else is nothing.
-fn part<'t>(text: &'t [u8], place: &Range<usize>) -> &'t [u8] {
-    text.get(place.clone()).unwrap_or_default()
+fn push(names: &mut String, name: &str) -> Range<usize> {
+    let start = names.len();
+    names.push_str(name);
+    start..names.len()
 }
 
 /// A character of a name (RFC 9110 section 5.6.2).
 fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'!' | b'#'..=b'\'' | b'*' | b'+')
+        || matches!(byte, b'^' | b'`' | b'|' | b'~')
 }
 
 /// A character of a value: no control character could end the line, and the tab is none.
@@ -164,16 +172,14 @@ mod tests {
     use super::*;
 
     fn pairs(headers: &Headers) -> Vec<(&str, &str)> {
-        let text = |bytes| std::str::from_utf8(bytes).unwrap();
-        headers.iter().map(|(name, value)| (text(name), text(value))).collect()
+        headers.iter().map(|(name, value)| (name, std::str::from_utf8(value).unwrap())).collect()
     }
 
     #[test]
     fn lines_stay_apart_and_in_order_and_names_are_found_in_whatever_case_they_came() {
         let head = b"X-B: 1\r\nx-A: 2\r\nX-b:  Three \r\nx-empty:\r\n";
-        let at = |from: usize, to: usize| &head[from..to];
-        let lines =
-            [(at(0, 3), at(5, 6)), (at(8, 11), at(13, 14)), (at(16, 19), at(22, 27)), (at(30, 37), &[][..])];
+        let lines = [("X-B", 5..6), ("x-A", 13..14), ("X-b", 22..27), ("x-empty", 38..38)];
+        let lines = lines.map(|(name, at)| (name, &head[at]));
         let mut headers = Headers::received(head, lines.into_iter());
         assert_eq!(pairs(&headers), [("x-b", "1"), ("x-a", "2"), ("x-b", "Three"), ("x-empty", "")]);
         assert_eq!(headers.get_all("x-b").collect::<Vec<_>>(), [&b"1"[..], b"Three"]);

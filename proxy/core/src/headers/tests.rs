@@ -33,8 +33,8 @@ fn map(lines: &[(&'static str, &str)]) -> Headers {
     lines.iter().copied().collect()
 }
 
-fn shown(name: &[u8], value: &[u8]) -> String {
-    format!("{}: {}", text(name).unwrap(), text(value).unwrap())
+fn shown(name: &str, value: &[u8]) -> String {
+    format!("{name}: {}", text(value).unwrap())
 }
 
 /// Every line, sorted.

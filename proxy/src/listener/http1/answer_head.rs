@@ -65,15 +65,15 @@ pub(super) fn encode(out: &mut Vec<u8>, head: &ResponseHead, framing: BodyFramin
     let mut is_dated = false;
     for (name, value) in headers.iter() {
         match name {
-            b"transfer-encoding" => continue,
+            "transfer-encoding" => continue,
             // Of an answer without a body it says how long the body would be.
-            b"content-length" if framing != BodyFraming::None || *status == StatusCode::NO_CONTENT => {
+            "content-length" if framing != BodyFraming::None || *status == StatusCode::NO_CONTENT => {
                 continue;
             }
-            b"date" => is_dated = true,
+            "date" => is_dated = true,
             _ => {}
         }
-        out.extend_from_slice(name);
+        out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(b": ");
         out.extend_from_slice(value);
         out.extend_from_slice(b"\r\n");

@@ -97,7 +97,7 @@ pub(super) fn parse(wire: &Bytes) -> Result<Head, BadHead> {
     let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version) else {
         return Err(BadHead::Malformed);
     };
-    let lines = request.headers.iter().map(|line| (line.name.as_bytes(), line.value));
+    let lines = request.headers.iter().map(|line| (line.name, line.value));
     let request = RequestHead {
         method: Method::from_bytes(method.as_bytes()).map_err(|_| BadHead::Malformed)?,
         uri: Uri::from_maybe_shared(wire.slice_ref(target.as_bytes())).map_err(|_| BadHead::Malformed)?,
@@ -133,21 +133,21 @@ impl Fields {
         Ok(fields)
     }
 
-    fn note(&mut self, name: &[u8], value: &[u8]) -> Result<(), BadHead> {
+    fn note(&mut self, name: &str, value: &[u8]) -> Result<(), BadHead> {
         match name {
-            b"content-length" => {
+            "content-length" => {
                 let length = decimal(value).ok_or(BadHead::Framing)?;
                 if self.length.replace(length).is_some_and(|before| before != length) {
                     return Err(BadHead::Framing);
                 }
             }
-            b"transfer-encoding" => {
+            "transfer-encoding" => {
                 if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
                     return Err(BadHead::Framing);
                 }
                 self.chunked = true;
             }
-            b"connection" => {
+            "connection" => {
                 for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
                     // The end, once said, is not taken back.
                     if option.eq_ignore_ascii_case(b"close") {
@@ -157,8 +157,8 @@ impl Fields {
                     }
                 }
             }
-            b"expect" => self.expects_continue = value.eq_ignore_ascii_case(b"100-continue"),
-            b"host" => self.hosts += 1,
+            "expect" => self.expects_continue = value.eq_ignore_ascii_case(b"100-continue"),
+            "host" => self.hosts += 1,
             _ => {}
         }
         Ok(())

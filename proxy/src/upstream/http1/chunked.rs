@@ -8,6 +8,9 @@ use crate::upstream::error::ProtocolError;
 /// Bytes of chunk extensions and trailers that one body may carry. We drop both; more is an attack, not a message.
 const MAX_OVERHEAD: u32 = 64 * 1024;
 
+/// Digits of a chunk's size that are read at once; no chunk that arrives in one piece needs more.
+const MOST_DIGITS: usize = 8;
+
 /// Where in the framing the next byte belongs. Any split of the bytes leads to the same places.
 #[derive(Debug, Default)]
 pub(crate) struct Chunks {
@@ -48,8 +51,16 @@ impl Chunks {
         let (mut read, mut kept) = (0, 0);
         while read < buf.len() && self.place != Place::Done {
             let Place::Data(left) = self.place else {
-                self.place = self.after(buf[read])?;
-                read += 1;
+                read += match plain_size(self.place, &buf[read..]) {
+                    Some((size, taken)) => {
+                        self.place = Place::Data(size);
+                        taken
+                    }
+                    None => {
+                        self.place = self.after(buf[read])?;
+                        1
+                    }
+                };
                 continue;
             };
             if kept == 0 {
@@ -103,6 +114,28 @@ impl Chunks {
         self.overhead += 1;
         if self.overhead > MAX_OVERHEAD { Err(ProtocolError::Chunk) } else { Ok(place) }
     }
+}
+
+/// What nearly every chunk begins with, seen at once instead of byte by byte: the line end of the chunk before, and
+/// digits with a line end. The size, and how many bytes that is; `None` for anything else.
+fn plain_size(place: Place, bytes: &[u8]) -> Option<(u64, usize)> {
+    let line = match place {
+        Place::SizeStart => bytes,
+        Place::DataReturn => bytes.strip_prefix(b"\r\n")?,
+        _ => return None,
+    };
+    let mut size = 0;
+    for (at, byte) in line.iter().enumerate().take(MOST_DIGITS) {
+        match hex_digit(*byte) {
+            Ok(digit) => size = size << 4 | digit,
+            // A chunk without data is the last one, and more than its size follows.
+            Err(_) if size > 0 && line[at..].starts_with(b"\r\n") => {
+                return Some((size, bytes.len() - line.len() + at + 2));
+            }
+            Err(_) => return None,
+        }
+    }
+    None
 }
 
 fn hex_digit(byte: u8) -> Result<u64, ProtocolError> {

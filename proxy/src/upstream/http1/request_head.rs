@@ -39,7 +39,7 @@ pub(crate) fn encode(
     head.put_slice(b"\r\n");
     for Line { name, value, .. } in headers {
         if !is_ours_in_a_request(name) {
-            head.put_slice(name);
+            head.put_slice(name.as_bytes());
             head.put_slice(b": ");
             head.put_slice(value);
             head.put_slice(b"\r\n");
@@ -78,11 +78,8 @@ mod tests {
             ("x-a", "1"),
             ("x-a", "2"),
         ];
-        let headers = lines.map(|(name, value)| Line {
-            name: name.as_bytes(),
-            value: Cow::Borrowed(value.as_bytes()),
-            secret: false,
-        });
+        let headers =
+            lines.map(|(name, value)| Line { name, value: Cow::Borrowed(value.as_bytes()), secret: false });
         let target = target("https://api.example.com:8443/base/");
         let head =
             encode(&target, &Method::POST, "/v1/messages?beta=true", &headers, BodyFraming::Length(12));

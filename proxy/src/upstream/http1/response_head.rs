@@ -68,7 +68,7 @@ fn parse(wire: &Bytes, bodiless: bool) -> Result<Option<Head>, ProtocolError> {
         status if status.is_informational() => Ok(None),
         status => {
             let is_http10 = response.version == Some(0);
-            let lines = response.headers.iter().map(|line| (line.name.as_bytes(), line.value));
+            let lines = response.headers.iter().map(|line| (line.name, line.value));
             let response = ResponseHead { status, headers: Headers::received(wire, lines) };
             Fields::read(&response.headers)?.into_head(response, is_http10, bodiless).map(Some)
         }
@@ -97,22 +97,22 @@ impl Fields {
         Ok(fields)
     }
 
-    fn note(&mut self, name: &[u8], value: &[u8]) -> Result<(), ProtocolError> {
+    fn note(&mut self, name: &str, value: &[u8]) -> Result<(), ProtocolError> {
         match name {
-            b"content-length" => {
+            "content-length" => {
                 let length = decimal(value).ok_or(ProtocolError::ContentLength)?;
                 // Also two equal ones: nobody needs them, and readers differ.
                 if self.length.replace(length).is_some() {
                     return Err(ProtocolError::ContentLength);
                 }
             }
-            b"transfer-encoding" => {
+            "transfer-encoding" => {
                 if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
                     return Err(ProtocolError::TransferEncoding);
                 }
                 self.chunked = true;
             }
-            b"connection" => {
+            "connection" => {
                 self.connection = true;
                 self.close |= tokens(value).any(|token| token.eq_ignore_ascii_case(b"close"));
             }
@@ -146,12 +146,12 @@ impl Fields {
     /// Leaves out what is about this connection, by its name or because `connection` says so.
     fn keep_end_to_end(&self, headers: &mut Headers, no_content: bool) {
         let named = self.connection.then(|| headers.clone());
-        let is_named = |name: &[u8]| {
+        let is_named = |name: &str| {
             let lists = named.iter().flat_map(|named| named.get_all("connection"));
-            lists.flat_map(tokens).any(|token| token.eq_ignore_ascii_case(name))
+            lists.flat_map(tokens).any(|token| token.eq_ignore_ascii_case(name.as_bytes()))
         };
         headers.retain(|name| match name {
-            b"content-length" => !no_content,
+            "content-length" => !no_content,
             name => !is_hop_by_hop(name) && !is_named(name),
         });
     }

@@ -12,8 +12,8 @@ use tokio::io::{AsyncRead as _, AsyncReadExt as _, ReadBuf};
 use crate::alarm::Alarm;
 use crate::upstream::io::Io;
 
-/// A head with a short answer, or some dozen events.
-const MIN_READ: usize = 8 * 1024;
+/// A head with a short answer, or all events of one.
+const MIN_READ: usize = 16 * 1024;
 /// Largest piece handed on. Larger ones save no system calls worth having, and each slow reader holds one.
 const MAX_READ: usize = 64 * 1024;
 

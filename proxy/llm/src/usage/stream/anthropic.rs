@@ -48,6 +48,10 @@ pub(super) struct Anthropic {
 
 /// What an event is whose beginning tells it, if it needs no walk.
 pub(super) fn pass(data: &[u8]) -> Option<Passed> {
+    // Nearly all are this one.
+    if data.starts_with(br#"{"type":"content_block_delta""#) {
+        return Some(Passed::Content);
+    }
     by_type(leading_type(data)?)
 }
 
