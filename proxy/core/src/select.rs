@@ -213,6 +213,33 @@ impl Reason {
 
 /// Chooses.
 pub(crate) fn select<'a>(query: &Query<'a>, live: &Live) -> Selection<'a> {
+    let Some(chosen) = stays(query, live) else { return among_all(query, live) };
+    let same = |other: &Chosen<'_>| {
+        other.candidate.id() == chosen.candidate.id()
+            && (other.model, other.why) == (chosen.model, chosen.why)
+    };
+    debug_assert!(matches!(among_all(query, live), Selection::Chosen(other) if same(&other)));
+    Selection::Chosen(chosen)
+}
+
+/// What nearly all requests come to, found without looking at every account: the conversation stays where it is,
+/// because that account can serve and none is preferred to it.
+fn stays<'a>(query: &Query<'a>, live: &Live) -> Option<Chosen<'a>> {
+    let Query { pool, request, now, .. } = query;
+    let session = request.session.filter(|_| pool.pool.strategy == Strategy::SessionAffinity)?;
+    let place = live.sessions.place(session, pool.pool.affinity_ttl, *now)?;
+    let candidate = pool.candidates.iter().find(|candidate| *candidate.id() == place.account)?;
+    let is_preferred = |other: &Arc<Candidate>| other.account.priority < candidate.account.priority;
+    if pool.candidates.iter().any(is_preferred) {
+        return None;
+    }
+    eligible::rank(candidate, query)?;
+    let model = eligible::model_now(candidate, query, live.account(candidate.id()), live).ok()?;
+    let why = if place.moved { Why::Moved } else { Why::Session };
+    Some(Chosen { candidate, model, why, lost_at: None })
+}
+
+fn among_all<'a>(query: &Query<'a>, live: &Live) -> Selection<'a> {
     let entries = entries(query, live);
     let best = entries.iter().filter(|entry| entry.now.is_ok()).min_by_key(|entry| entry.order);
     let home = home(query, live, &entries);

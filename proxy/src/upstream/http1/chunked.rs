@@ -51,16 +51,13 @@ impl Chunks {
         let (mut read, mut kept) = (0, 0);
         while read < buf.len() && self.place != Place::Done {
             let Place::Data(left) = self.place else {
-                read += match plain_size(self.place, &buf[read..]) {
-                    Some((size, taken)) => {
-                        self.place = Place::Data(size);
-                        taken
-                    }
-                    None => {
-                        self.place = self.after(buf[read])?;
-                        1
-                    }
-                };
+                if let Some((size, taken)) = plain_size(self.place, &buf[read..]) {
+                    self.place = Place::Data(size);
+                    read += taken;
+                } else {
+                    self.place = self.after(buf[read])?;
+                    read += 1;
+                }
                 continue;
             };
             if kept == 0 {
