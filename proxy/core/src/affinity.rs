@@ -58,7 +58,8 @@ pub struct Place {
 impl SessionKey {
     /// As written into history: 32 hex digits.
     pub fn to_hex(self) -> String {
-        format!("{:032x}", self.0)
+        let digit = |at: u32| char::from(b"0123456789abcdef"[(self.0 >> (4 * at)) as usize & 0xf]);
+        (0..32).rev().map(digit).collect()
     }
 }
 

@@ -126,8 +126,9 @@ pub fn to_upstream<'a>(
 ///
 /// `content-length` stays: whether it still holds is known to who relays the body.
 pub fn to_client(upstream: &mut Headers) {
-    let stays_here =
-        |name: &str| is_hop_by_hop(name) || is_ours(name) || matches!(name, "set-cookie" | "alt-svc");
+    let stays_here = |name: &str| {
+        is_hop_by_hop(name) || is_ours(name) || matches!(name.as_bytes(), b"set-cookie" | b"alt-svc")
+    };
     if upstream.contains("connection") {
         let named = upstream.clone();
         upstream.retain(|name| !stays_here(name) && !is_named(&named, name));
@@ -167,15 +168,15 @@ fn stays_here(name: &str) -> bool {
     is_hop_by_hop(name)
         || is_ours(name)
         || matches!(
-            name,
-            "authorization"
-                | "x-api-key"
-                | "api-key"
-                | "cookie"
-                | "chatgpt-account-id"
-                | "host"
-                | "content-length"
-                | "expect"
+            name.as_bytes(),
+            b"authorization"
+                | b"x-api-key"
+                | b"api-key"
+                | b"cookie"
+                | b"chatgpt-account-id"
+                | b"host"
+                | b"content-length"
+                | b"expect"
         )
 }
 
@@ -183,11 +184,12 @@ fn is_ours(name: &str) -> bool {
     name.starts_with("x-penstock-")
 }
 
+/// By bytes, here and above: patterns of bytes are one decision, those of text a comparison for each.
 fn is_hop_by_hop(name: &str) -> bool {
-    match name {
-        "connection" | "keep-alive" | "te" | "trailer" | "transfer-encoding" | "upgrade"
-        | "http2-settings" => true,
-        other => other.starts_with("proxy-"),
+    match name.as_bytes() {
+        b"connection" | b"keep-alive" | b"te" | b"trailer" | b"transfer-encoding" | b"upgrade"
+        | b"http2-settings" => true,
+        other => other.starts_with(b"proxy-"),
     }
 }
 

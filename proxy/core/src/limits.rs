@@ -51,7 +51,7 @@ pub fn learn(headers: &Headers, now: Timestamp) -> Windows {
     for (name, value) in headers.iter() {
         // Nearly all headers are done with here.
         let Some((family, window, field)) = window_header(name) else { continue };
-        let Some(text) = text(value).map(str::trim) else { continue };
+        let Some(text) = text(value.trim_ascii()) else { continue };
         let at = partials.iter().position(|p| p.family == family && p.window == window);
         let at = at.unwrap_or_else(|| {
             partials.push(Partial::new(family, window));

@@ -4,20 +4,20 @@
 /// Whether a field is about the connection or the framing of its message, which each leg writes for itself.
 pub(crate) fn is_hop_by_hop(name: &str) -> bool {
     matches!(
-        name,
-        "connection"
-            | "content-length"
-            | "transfer-encoding"
-            | "te"
-            | "trailer"
-            | "upgrade"
-            | "keep-alive"
-            | "proxy-connection"
+        name.as_bytes(),
+        b"connection"
+            | b"content-length"
+            | b"transfer-encoding"
+            | b"te"
+            | b"trailer"
+            | b"upgrade"
+            | b"keep-alive"
+            | b"proxy-connection"
     )
 }
 
 /// Whether a field of a request is left to us: hop-by-hop, or naming the host, or asking for an interim answer that
 /// nobody waits for.
 pub(crate) fn is_ours_in_a_request(name: &str) -> bool {
-    is_hop_by_hop(name) || matches!(name, "host" | "expect")
+    is_hop_by_hop(name) || matches!(name.as_bytes(), b"host" | b"expect")
 }

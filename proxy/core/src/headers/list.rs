@@ -51,7 +51,9 @@ impl Headers {
 
     /// Puts one line in place of all of this name.
     pub fn insert(&mut self, name: &str, value: &str) {
-        self.remove(name);
+        if self.contains(name) {
+            self.remove(name);
+        }
         self.append(name, value.as_bytes());
     }
 
@@ -83,7 +85,8 @@ impl Headers {
 
     /// The values of all lines of this name, which is in lower case.
     pub fn get_all(&self, name: &str) -> impl Iterator<Item = &[u8]> {
-        let same = move |place: &&Place| place.name(&self.names) == name;
+        // Nearly all names are of another length.
+        let same = move |place: &&Place| place.name.len() == name.len() && place.name(&self.names) == name;
         self.places.iter().filter(same).map(|place| place.value(&self.values))
     }
 
@@ -158,8 +161,16 @@ fn push(names: &mut String, name: &str) -> Range<usize> {
 
 /// A character of a name (RFC 9110 section 5.6.2).
 fn is_token(byte: u8) -> bool {
-    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'!' | b'#'..=b'\'' | b'*' | b'+')
-        || matches!(byte, b'^' | b'`' | b'|' | b'~')
+    const TOKEN: [bool; 256] = {
+        let (mut table, mut byte) = ([false; 256], 0_u8);
+        while byte < 128 {
+            table[byte as usize] = byte.is_ascii_graphic()
+                && !matches!(byte, b'"' | b'(' | b')' | b',' | b'/' | b':'..=b'@' | b'['..=b']' | b'{' | b'}');
+            byte += 1;
+        }
+        table
+    };
+    TOKEN[usize::from(byte)]
 }
 
 /// A character of a value: no control character could end the line, and the tab is none.

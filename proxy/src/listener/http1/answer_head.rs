@@ -2,13 +2,12 @@
 //! Never passes on a framing field that came from elsewhere.
 
 use std::cell::RefCell;
-use std::io::Write as _;
 
 use http::{StatusCode, Version};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
 
-use crate::head::ResponseHead;
+use crate::head::{ResponseHead, put_length};
 
 /// How the client finds the end of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,13 +63,13 @@ pub(super) fn encode(out: &mut Vec<u8>, head: &ResponseHead, framing: BodyFramin
     out.extend_from_slice(b"\r\n");
     let mut is_dated = false;
     for (name, value) in headers.iter() {
-        match name {
-            "transfer-encoding" => continue,
+        match name.as_bytes() {
+            b"transfer-encoding" => continue,
             // Of an answer without a body it says how long the body would be.
-            "content-length" if framing != BodyFraming::None || *status == StatusCode::NO_CONTENT => {
+            b"content-length" if framing != BodyFraming::None || *status == StatusCode::NO_CONTENT => {
                 continue;
             }
-            "date" => is_dated = true,
+            b"date" => is_dated = true,
             _ => {}
         }
         out.extend_from_slice(name.as_bytes());
@@ -82,8 +81,7 @@ pub(super) fn encode(out: &mut Vec<u8>, head: &ResponseHead, framing: BodyFramin
         put_date(out);
     }
     match framing {
-        // Writing to memory does not fail.
-        BodyFraming::Length(length) => drop(write!(out, "content-length: {length}\r\n")),
+        BodyFraming::Length(length) => put_length(out, length),
         BodyFraming::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         BodyFraming::None | BodyFraming::UntilClose => {}
     }

@@ -134,20 +134,20 @@ impl Fields {
     }
 
     fn note(&mut self, name: &str, value: &[u8]) -> Result<(), BadHead> {
-        match name {
-            "content-length" => {
+        match name.as_bytes() {
+            b"content-length" => {
                 let length = decimal(value).ok_or(BadHead::Framing)?;
                 if self.length.replace(length).is_some_and(|before| before != length) {
                     return Err(BadHead::Framing);
                 }
             }
-            "transfer-encoding" => {
+            b"transfer-encoding" => {
                 if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
                     return Err(BadHead::Framing);
                 }
                 self.chunked = true;
             }
-            "connection" => {
+            b"connection" => {
                 for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
                     // The end, once said, is not taken back.
                     if option.eq_ignore_ascii_case(b"close") {
@@ -157,8 +157,8 @@ impl Fields {
                     }
                 }
             }
-            "expect" => self.expects_continue = value.eq_ignore_ascii_case(b"100-continue"),
-            "host" => self.hosts += 1,
+            b"expect" => self.expects_continue = value.eq_ignore_ascii_case(b"100-continue"),
+            b"host" => self.hosts += 1,
             _ => {}
         }
         Ok(())

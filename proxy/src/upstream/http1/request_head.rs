@@ -1,10 +1,11 @@
 //! Writes a request head.
 //! Never writes a framing field that came from elsewhere, nor a byte that could end the head early.
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use http::Method;
 use penstock_proxy_core::headers::Line;
 
+use crate::head::put_length;
 use crate::upstream::Target;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::headers::is_ours_in_a_request;
@@ -30,28 +31,28 @@ pub(crate) fn encode(
         return Err(UpstreamError::InvalidRequest);
     }
     let fields: usize = headers.iter().map(|line| line.name.len() + line.value.len() + 4).sum();
-    let mut head = BytesMut::with_capacity(fields + target.prefix().len() + path.len() + 160);
+    let mut head = Vec::with_capacity(fields + target.prefix().len() + path.len() + 160);
     for part in
         [method.as_str(), " ", target.prefix(), path, " HTTP/1.1\r\nhost: ", target.authority().as_str()]
     {
-        head.put_slice(part.as_bytes());
+        head.extend_from_slice(part.as_bytes());
     }
-    head.put_slice(b"\r\n");
+    head.extend_from_slice(b"\r\n");
     for Line { name, value, .. } in headers {
         if !is_ours_in_a_request(name) {
-            head.put_slice(name.as_bytes());
-            head.put_slice(b": ");
-            head.put_slice(value);
-            head.put_slice(b"\r\n");
+            head.extend_from_slice(name.as_bytes());
+            head.extend_from_slice(b": ");
+            head.extend_from_slice(value);
+            head.extend_from_slice(b"\r\n");
         }
     }
     match framing {
         BodyFraming::None => {}
-        BodyFraming::Length(length) => head.put_slice(format!("content-length: {length}\r\n").as_bytes()),
-        BodyFraming::Chunked => head.put_slice(b"transfer-encoding: chunked\r\n"),
+        BodyFraming::Length(length) => put_length(&mut head, length),
+        BodyFraming::Chunked => head.extend_from_slice(b"transfer-encoding: chunked\r\n"),
     }
-    head.put_slice(b"\r\n");
-    Ok(head.freeze())
+    head.extend_from_slice(b"\r\n");
+    Ok(head.into())
 }
 
 #[cfg(test)]

@@ -2,10 +2,11 @@
 //! Refuses what two readers could understand differently.
 
 use std::mem::MaybeUninit;
+use std::sync::LazyLock;
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
-use memchr::memmem;
+use memchr::memmem::Finder;
 use penstock_proxy_core::headers::Headers;
 
 use super::chunked::Chunks;
@@ -20,6 +21,9 @@ pub(crate) const MAX_HEAD: usize = 64 * 1024;
 const MAX_HEADERS: usize = 128;
 /// What every response begins with. Anything else is seen at once, not when the wait for a head is over.
 const VERSION: &[u8] = b"HTTP/1.";
+
+/// Prepared once: making it takes as long as finding it.
+static END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
 
 /// A final response's head.
 #[derive(Debug)]
@@ -40,8 +44,7 @@ pub(crate) fn take(buf: &mut BytesMut, bodiless: bool) -> Result<Option<Head>, P
         if buf[..start] != VERSION[..start] {
             return Err(ProtocolError::MalformedHead);
         }
-        let Some(end) = memmem::find(buf, b"\r\n\r\n").map(|end| end + 4).filter(|end| *end <= MAX_HEAD)
-        else {
+        let Some(end) = END.find(buf).map(|end| end + 4).filter(|end| *end <= MAX_HEAD) else {
             return if buf.len() < MAX_HEAD { Ok(None) } else { Err(ProtocolError::HeadTooLarge) };
         };
         // Split off before parsing, so that header values can share the buffer instead of being copied.
@@ -98,21 +101,21 @@ impl Fields {
     }
 
     fn note(&mut self, name: &str, value: &[u8]) -> Result<(), ProtocolError> {
-        match name {
-            "content-length" => {
+        match name.as_bytes() {
+            b"content-length" => {
                 let length = decimal(value).ok_or(ProtocolError::ContentLength)?;
                 // Also two equal ones: nobody needs them, and readers differ.
                 if self.length.replace(length).is_some() {
                     return Err(ProtocolError::ContentLength);
                 }
             }
-            "transfer-encoding" => {
+            b"transfer-encoding" => {
                 if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
                     return Err(ProtocolError::TransferEncoding);
                 }
                 self.chunked = true;
             }
-            "connection" => {
+            b"connection" => {
                 self.connection = true;
                 self.close |= tokens(value).any(|token| token.eq_ignore_ascii_case(b"close"));
             }
