@@ -48,6 +48,7 @@ test: ## Run every check and every test, with all real parts (Postgres, browser,
 	cargo build --locked --workspace --bins
 	cargo test --locked --workspace --exclude penstock-e2e --no-fail-fast
 	$(MAKE) --no-print-directory e2e
+	$(MAKE) --no-print-directory proof
 	cd dashboard && npm run --silent test
 	$(MAKE) --no-print-directory clients
 

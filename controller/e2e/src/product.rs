@@ -65,10 +65,13 @@ pub async fn load_all(cluster: &Cluster, images: &Scratch) -> Result<()> {
     Ok(())
 }
 
-/// Gives the cluster a default StorageClass and one volume, where nobody provides any. Needs the images.
+/// Gives the cluster a default StorageClass and one empty volume, where nobody provides any. Needs the images. Called
+/// again, when what used it is gone, it does the same again.
 pub async fn provide_storage(cluster: &Cluster) -> Result<()> {
     let client = cluster.client();
     let pods: Api<Pod> = Api::namespaced(client.clone(), "kube-system");
+    let before = ["pod/penstock-test-volume", "persistentvolume/test"];
+    cluster.kubectl(&[&["delete", "--ignore-not-found", "-n", "kube-system"], &before[..]].concat()).await?;
     let pod = serde_json::from_value(maker_of_the_directory())?;
     pods.create(&PostParams::default(), &pod).await.context("the pod that makes the volume's directory")?;
     let ended =
@@ -90,7 +93,7 @@ fn maker_of_the_directory() -> Value {
             "containers": [{
                 "name": "maker",
                 "image": format!("registry.penstock.dev/postgres:{VERSION}"),
-                "command": ["sh", "-c", ":"],
+                "command": ["sh", "-c", "rm -rf /volume/*"],
                 "volumeMounts": [{ "name": "volume", "mountPath": "/volume" }],
             }],
             "volumes": [{ "name": "volume", "hostPath": { "path": VOLUME, "type": "DirectoryOrCreate" } }],

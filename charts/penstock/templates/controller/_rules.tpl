@@ -19,19 +19,17 @@ something fail: a rule that is not needed does not belong here.
 - apiGroups: [penstock.dev]
   resources: [provideraccounts]
   verbs: [get, create, update, delete]
-{{ include "penstock.rules.authority" . }}
+{{- /* Where ConfigMaps may be read anyway, a list of this one is allowed by that. */}}
+{{ include "penstock.rules.authority" (list . (ternary "list, create, patch" "create, patch" (not (empty .Values.secretNamespaces)))) }}
 {{- end }}
 
-{{/* Wherever there are proxies: what they trust. */}}
+{{/* Wherever there are proxies, what they trust: (list $ verbs). */}}
 {{- define "penstock.rules.authority" -}}
-# Its authority, for the proxies of the namespace. A name cannot be said for create.
+# Its authority, for the proxies of the namespace. It is applied, for which a name can be said even where it creates.
 - apiGroups: [""]
   resources: [configmaps]
-  verbs: [create]
-- apiGroups: [""]
-  resources: [configmaps]
-  resourceNames: [{{ include "penstock.name" . }}-ca]
-  verbs: [list, patch]
+  resourceNames: [{{ include "penstock.name" (index . 0) }}-ca]
+  verbs: [{{ index . 1 }}]
 {{- end }}
 
 {{/* Where accounts and grants name Secrets and ConfigMaps. */}}
@@ -58,6 +56,7 @@ something fail: a rule that is not needed does not belong here.
   resources: [leases]
   resourceNames: [{{ $name }}-controller]
   verbs: [get, update]
+{{- if not (include "penstock.credentialsEverywhere" .) }}
 # Its authority and the admin token.
 - apiGroups: [""]
   resources: [secrets]
@@ -70,7 +69,15 @@ something fail: a rule that is not needed does not belong here.
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, list, watch]
-{{ include "penstock.rules.authority" . }}
+{{- end }}
+{{- if .Values.namespaces }}
+{{ include "penstock.rules.authority" (list . "create, patch") }}
+{{- end }}
+{{- end }}
+
+{{/* Not empty where its right to Secrets and ConfigMaps holds in the whole cluster, its own namespace included. */}}
+{{- define "penstock.credentialsEverywhere" -}}
+{{- if not (or .Values.namespaces .Values.secretNamespaces) }}yes{{ end }}
 {{- end }}
 
 {{/* What only a ClusterRole can say. */}}

@@ -16,6 +16,8 @@ const API_PORT: u16 = 8090;
 pub(crate) async fn exercise(team: &Team) -> Result<()> {
     a_repeated_event(team).await?;
     an_authority_of_an_account(team).await?;
+    a_pool_and_a_grant(team).await?;
+    an_end_of_the_authority(team).await?;
     the_management_api(team).await
 }
 
@@ -47,6 +49,38 @@ async fn an_authority_of_an_account(team: &Team) -> Result<()> {
     let change = json!({ "spec": { "egress": { "caBundle": { "configMapRef": { "name": "egress" } } } } });
     let patch = ["patch", "pa", name, "-n", team.namespace(), "--type=merge", "--patch", &change.to_string()];
     team.cluster().kubectl(&patch).await.map(drop)
+}
+
+/// Whose statuses are written.
+async fn a_pool_and_a_grant(team: &Team) -> Result<()> {
+    let (name, _) = ACCOUNTS[0];
+    let object = |kind: &str, spec: Value| json!({ "apiVersion": "penstock.dev/v1alpha1", "kind": kind, "metadata": { "name": "exercise" }, "spec": spec });
+    let pool = json!({ "accounts": { "refs": [{ "name": name }] } });
+    let grant =
+        json!({ "pool": "exercise", "subjects": [{ "kind": "Namespace", "name": team.namespace() }] });
+    team.apply(&object("AccountPool", pool)).await?;
+    team.apply(&object("AccessGrant", grant)).await
+}
+
+/// The controller's own authority is said to end soon, and gets a successor.
+async fn an_end_of_the_authority(team: &Team) -> Result<()> {
+    let get = ["get", "secret", "penstock-ca", "-n", NAMESPACE, "-o", "json"];
+    let terms = async || -> Result<Value> {
+        let secret: Value = serde_json::from_str(&team.cluster().kubectl(&get).await?)?;
+        let encoded = secret["data"]["terms.json"].as_str().context("no terms")?;
+        Ok(serde_json::from_slice(&STANDARD.decode(encoded)?)?)
+    };
+    let mut told = terms().await?;
+    told["signing"]["ends"] = json!(jiff::Timestamp::now() + jiff::SignedDuration::from_hours(100 * 24));
+    let patch = json!({ "stringData": { "terms.json": told.to_string() } }).to_string();
+    let patch = ["patch", "secret", "penstock-ca", "-n", NAMESPACE, "--type=merge", "--patch", &patch];
+    team.cluster().kubectl(&patch).await?;
+    until("a successor of the authority", async || {
+        let told = terms().await?;
+        ensure!(told["successor"].is_object(), "{told}");
+        Ok(())
+    })
+    .await
 }
 
 /// With the installation's own token, and as somebody of the cluster.

@@ -9,6 +9,8 @@ use penstock_e2e::product;
 pub(crate) const PYTHON: &str = "registry.test/app-python:1";
 /// The same for Node.
 pub(crate) const NODE: &str = "registry.test/app-node:1";
+/// The chart's Postgres.
+pub(crate) const POSTGRES: &str = concat!("registry.penstock.dev/postgres:", env!("CARGO_PKG_VERSION"));
 /// The same programs under another tag, to upgrade to.
 pub(crate) const NEXT: &str = concat!(env!("CARGO_PKG_VERSION"), "-next");
 

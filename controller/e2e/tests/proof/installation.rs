@@ -66,6 +66,15 @@ impl Installation {
     }
 }
 
+/// Uninstalls and installs, after a test that has changed what an upgrade cannot change back: the history is empty.
+pub(crate) async fn reinstall(cluster: &Cluster) -> Result<()> {
+    cluster.helm(&["uninstall", "penstock", "-n", NAMESPACE, "--wait"]).await?;
+    if cluster.directory().is_some() {
+        product::provide_storage(cluster).await?;
+    }
+    helm(cluster, "install", &[]).await
+}
+
 /// Everything that an installation finds in a cluster: images, a volume, a provider.
 pub(crate) async fn ready_for_install(cluster: &Cluster) -> Result<Simulator> {
     images::load(cluster).await?;

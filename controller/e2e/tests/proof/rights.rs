@@ -2,11 +2,12 @@
 //! rule is removed in turn, and something that the controller does is forbidden from then on.
 
 use anyhow::{Context, Result, bail, ensure};
+use kube::ResourceExt;
 use penstock_e2e::{Cluster, until};
 use serde_json::{Value, json};
 
 use super::exercise::exercise;
-use super::installation::NAMESPACE;
+use super::installation::{NAMESPACE, PROVIDER, helm, pods_of};
 use super::team::{Team, alone_with_team};
 
 const ACCOUNT: &str = "system:serviceaccount:penstock-system:penstock-controller";
@@ -34,12 +35,14 @@ struct Role {
 }
 
 /// One request of the controller.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Asked {
     verb: String,
     what: String,
     namespace: String,
     name: String,
+    /// The controller's.
+    pod: String,
     /// By its rights: a namespace that is being removed refuses new objects, too.
     allowed: bool,
 }
@@ -53,26 +56,43 @@ async fn every_right_of_the_controller_is_used_and_none_is_missing() {
             return;
         }
         exercise(team).await.unwrap();
-        let rights = rights(cluster).await.unwrap();
-        assert!(rights.len() > 20, "{rights:?}");
-        let witnesses = until("a request for each right", async || {
-            let asked = asked(cluster)?;
-            let missing = never_allowed(&asked);
-            ensure!(missing.is_empty(), "refused: {missing:?}");
-            let unused: Vec<_> =
-                rights.iter().filter(|right| witness(right, &rights, &asked).is_none()).collect();
-            ensure!(unused.is_empty(), "nothing needs: {unused:#?}");
-            Ok(rights
-                .iter()
-                .map(|right| witness(right, &rights, &asked).unwrap().attributes())
-                .collect::<Vec<_>>())
-        });
-        let witnesses = witnesses.await.unwrap();
-        for (right, witness) in first_of_each_rule(&rights, &witnesses) {
-            without(cluster, right, async || forbidden(cluster, witness).await).await.unwrap();
-        }
+        are_used_and_needed(cluster).await.unwrap();
+        // In some namespaces, and Secrets in fewer still.
+        let watched = format!("namespaces={{{},{PROVIDER}}}", team.namespace());
+        let credentials = format!("secretNamespaces={{{}}}", team.namespace());
+        let price = ["prices.anthropic.claude-own.input=7", "prices.anthropic.claude-own.output=9"];
+        helm(cluster, "upgrade", &[&watched, &credentials, price[0], price[1]]).await.unwrap();
+        exercise(team).await.unwrap();
+        are_used_and_needed(cluster).await.unwrap();
+        helm(cluster, "upgrade", &[]).await.unwrap();
     })
     .await;
+}
+
+/// Finds a request for each right, and removes each rule.
+async fn are_used_and_needed(cluster: &Cluster) -> Result<()> {
+    let rights = rights(cluster).await?;
+    ensure!(rights.len() > 20, "{rights:?}");
+    let needed = until("a request for each right", async || {
+        let asked = asked(cluster)?;
+        // Those that an upgrade replaced had lost their rights before they ended.
+        let running: Vec<String> =
+            pods_of(cluster, "controller").await?.iter().map(ResourceExt::name_any).collect();
+        let missing = never_allowed(asked.iter().filter(|one| running.contains(&one.pod)).collect());
+        ensure!(missing.is_empty(), "refused: {missing:?}");
+        let witnesses = rights.iter().map(|right| (right, witness(right, &rights, &asked)));
+        let needed: Vec<_> =
+            witnesses.filter_map(|(right, asked)| Some((right, asked?.attributes()))).collect();
+        let unused: Vec<_> =
+            rights.iter().filter(|one| !needed.iter().any(|(other, _)| one.is_the_right_of(other))).collect();
+        ensure!(unused.is_empty(), "nothing needs: {unused:#?}");
+        Ok(needed)
+    })
+    .await?;
+    for (right, witness) in first_of_each_rule(&needed) {
+        without(cluster, right, async || forbidden(cluster, witness).await).await?;
+    }
+    Ok(())
 }
 
 impl Right {
@@ -83,9 +103,13 @@ impl Right {
             && self.role.namespace.as_ref().is_none_or(|namespace| *namespace == asked.namespace)
     }
 
+    /// The roles of one name, each in a namespace of its own, are one: what is needed in one of them is needed.
     fn is_of_the_rule_of(&self, other: &Self) -> bool {
-        (&self.role.kind, &self.role.name, &self.role.namespace, self.index)
-            == (&other.role.kind, &other.role.name, &other.role.namespace, other.index)
+        (&self.role.kind, &self.role.name, self.index) == (&other.role.kind, &other.role.name, other.index)
+    }
+
+    fn is_the_right_of(&self, other: &Self) -> bool {
+        self.is_of_the_rule_of(other) && self.verb == other.verb && self.what == other.what
     }
 }
 
@@ -113,22 +137,20 @@ fn witness<'a>(right: &Right, all: &[Right], asked: &'a [Asked]) -> Option<&'a A
 }
 
 /// What was refused and never allowed afterwards: an API server that has just started knows no roles for a moment.
-fn never_allowed(asked: &[Asked]) -> Vec<&Asked> {
+fn never_allowed(asked: Vec<&Asked>) -> Vec<&Asked> {
     let same = |one: &Asked, other: &Asked| {
         (&one.verb, &one.what, &one.namespace, &one.name)
             == (&other.verb, &other.what, &other.namespace, &other.name)
     };
-    let refused = asked.iter().enumerate().filter(|(_, one)| !one.allowed);
-    let for_good =
-        refused.filter(|(at, one)| !asked[at + 1..].iter().any(|later| later.allowed && same(one, later)));
-    for_good.map(|(_, one)| one).collect()
+    let lasts = |at: usize| !asked[at + 1..].iter().any(|later| later.allowed && same(asked[at], later));
+    (0..asked.len()).filter(|at| !asked[*at].allowed && lasts(*at)).map(|at| asked[at]).collect()
 }
 
-fn first_of_each_rule<'a>(rights: &'a [Right], witnesses: &'a [Value]) -> Vec<(&'a Right, &'a Value)> {
-    let mut found: Vec<(&Right, &Value)> = Vec::new();
-    for (right, witness) in rights.iter().zip(witnesses) {
-        if !found.iter().any(|(other, _)| other.is_of_the_rule_of(right)) {
-            found.push((right, witness));
+fn first_of_each_rule<'a>(needed: &'a [(&Right, Value)]) -> Vec<&'a (&'a Right, Value)> {
+    let mut found: Vec<&(&Right, Value)> = Vec::new();
+    for one in needed {
+        if !found.iter().any(|(other, _)| other.is_of_the_rule_of(one.0)) {
+            found.push(one);
         }
     }
     found
@@ -177,7 +199,15 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
 fn asked(cluster: &Cluster) -> Result<Vec<Asked>> {
     let events = cluster.audited()?;
     let of_controller = events.iter().filter(|event| event["user"]["username"] == ACCOUNT);
-    Ok(of_controller.map(request).collect())
+    Ok(of_controller.flat_map(requests).collect())
+}
+
+/// Applying an object that did not exist needs the right to create it, too.
+fn requests(event: &Value) -> Vec<Asked> {
+    let asked = request(event);
+    let creates = asked.verb == "patch" && event["responseStatus"]["code"] == 201;
+    let created = creates.then(|| Asked { verb: "create".to_owned(), ..asked.clone() });
+    std::iter::once(asked).chain(created).collect()
 }
 
 fn request(event: &Value) -> Asked {
@@ -196,6 +226,7 @@ fn request(event: &Value) -> Asked {
         what,
         namespace: text(&object["namespace"]),
         name: text(&object["name"]),
+        pod: text(&event["user"]["extra"]["authentication.kubernetes.io/pod-name"][0]),
         allowed: event["annotations"]["authorization.k8s.io/decision"] != "forbid",
     }
 }
