@@ -84,8 +84,11 @@ async fn try_account(
     let Choice { candidate, model, why, number, ticket } = choice;
     completion.trying(ticket, Arc::clone(&candidate), model.clone());
     let opened = send(published, upstreams, outgoing, &candidate, &model).await;
-    if matches!(opened, Opened::Failed(UpstreamError::InvalidRequest)) {
-        return Err(Refusal::Unsendable);
+    match &opened {
+        Opened::Failed(UpstreamError::InvalidRequest) => return Err(Refusal::Unsendable),
+        // The client's doing, which says nothing of the account.
+        Opened::Failed(UpstreamError::RequestBody(_)) => return Err(outgoing.body.failure()),
+        _ => {}
     }
     let verdict = judge(&opened, &model);
     let accepted = verdict.outcome.is_relayed();
@@ -130,10 +133,7 @@ async fn send(
     let sent = {
         // Let go of before the answer is waited for.
         let headers = to_upstream(outgoing.headers, account, outgoing.expect.streaming, encoded);
-        let body = match outgoing.body.size() {
-            0 => upstream::RequestBody::Empty,
-            _ => upstream::RequestBody::Segments(&segments),
-        };
+        let body = outgoing.body.outgoing(&segments);
         let (method, path) = (outgoing.method, outgoing.path.as_ref());
         let request = upstream::Request { method, path, headers: &headers, body };
         upstreams.send(target, request, outgoing.timeouts).await

@@ -1,39 +1,47 @@
-//! Stage 4: the request's body, whole and in one piece, and what it asks for.
+//! Stage 4: the request's body and what it asks for.
 //! Never changes a byte of it: a renamed model is spliced in when it is sent.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`incoming`] | a body as it arrives, whatever protocol it comes by |
+//! | [`gather`] | reads it into memory |
+//! | [`rest`] | sends on what is not kept, as it arrives |
+//!
+//! A body is kept in one piece, so that another account can be asked, up to [`Limits::kept`]. Of a larger one the
+//! beginning decides, and is sent first; the rest follows as it arrives, once. What is named only in the rest counts
+//! as not named, except the model: where the beginning has none (or is compressed), and the operation needs one, the
+//! body is read whole after all, up to [`Limits::largest`]; a second one in the rest ends the request.
 
-use std::future::poll_fn;
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use penstock_llm::encoding::decode_body;
-use penstock_llm::request::{Asked, scan};
+use penstock_llm::request::{Asked, scan, scan_beginning};
 use penstock_llm::splice::splice;
 use penstock_proxy_core::headers::Headers;
 use penstock_proxy_core::route::{Operation, Route};
-use tokio::time::timeout;
 
-use crate::alarm::{Alarm, Patience};
 use crate::respond::Refusal;
+use crate::upstream;
 
+mod gather;
 mod incoming;
+mod rest;
 
+use gather::Gathering;
 pub(crate) use incoming::Incoming;
-
-/// What is allocated for a body whose length is announced, at most; beyond it the buffer grows with what
-/// really arrives.
-const TRUSTED_LENGTH: u64 = 1 << 20;
-
-/// A body that is too large is read on for this long, and thrown away, so that the client reads the
-/// answer instead of a reset connection.
-const THROW_AWAY: Duration = Duration::from_secs(5);
+use rest::Rest;
 
 /// A request's body, read and understood.
 pub(crate) struct RequestBody {
-    /// As received.
+    /// As received; its beginning, where there is a `rest`.
     received: Bytes,
     /// Without its content encoding; `None` = it has none.
     decoded: Option<Bytes>,
+    /// What is still to come.
+    rest: Option<Rest>,
     /// What it asks for.
     pub(crate) asked: Asked,
 }
@@ -43,84 +51,73 @@ pub(crate) struct RequestBody {
 pub(crate) struct Limits {
     /// Largest body, bytes.
     pub(crate) largest: u64,
+    /// How much is kept to be sent again, bytes.
+    pub(crate) kept: u64,
     /// Longest gap between two pieces.
     pub(crate) progress: Duration,
     /// The client waits for our word before it sends: a body that is too large is never asked for.
     pub(crate) announced_first: bool,
 }
 
-/// Reads the whole body. `progress` limits the gaps, not the total, so a slow upload is served.
-pub(crate) async fn collect(mut incoming: Incoming, limits: Limits) -> Result<Bytes, Refusal> {
-    let Limits { largest, progress, announced_first } = limits;
-    let announced = incoming.announced();
-    if announced.is_some_and(|length| length > largest) {
-        if !announced_first {
-            throw_away(&mut incoming, largest).await;
-        }
-        return Err(Refusal::TooLarge { largest });
-    }
-    let incoming = match incoming {
-        // Most bodies arrive with their head: no copy.
-        Incoming::Whole(all) => return Ok(all),
-        ref mut rest => rest,
-    };
-    let capacity = usize::try_from(announced.unwrap_or(0).min(TRUSTED_LENGTH)).unwrap_or(0);
-    let mut body = BytesMut::with_capacity(capacity);
-    let mut wait = (Patience::new(progress), Alarm::default());
-    while poll_fn(|cx| poll_within(&mut wait, incoming, &mut body, cx)).await? {
-        if body.len() as u64 > largest {
-            drop(body);
-            throw_away(incoming, largest).await;
-            return Err(Refusal::TooLarge { largest });
-        }
-    }
-    Ok(body.freeze())
-}
-
-/// What comes next, in time.
-fn poll_within(
-    (patience, alarm): &mut (Patience, Alarm),
-    incoming: &mut Incoming,
-    body: &mut BytesMut,
-    cx: &mut Context<'_>,
-) -> Poll<Result<bool, Refusal>> {
-    if let Poll::Ready(more) = incoming.poll_into(body, cx) {
-        patience.stop();
-        return Poll::Ready(more);
-    }
-    ready!(patience.poll_expired(alarm, cx));
-    Poll::Ready(Err(Refusal::SlowBody))
-}
-
-async fn throw_away(incoming: &mut Incoming, most: u64) {
-    let read = async {
-        let mut thrown = 0;
-        while let Ok(Some(piece)) = poll_fn(|cx| incoming.poll_piece(cx)).await {
-            thrown += piece.len() as u64;
-            if thrown > most {
-                return;
-            }
-        }
-    };
-    let _ = timeout(THROW_AWAY, read).await;
-}
-
-/// Finds what a body asks for. Only a body that a provider would have to understand is refused.
-pub(crate) fn parse(
+/// Reads the body, or as much of it as is kept.
+pub(crate) async fn read(
+    incoming: Incoming,
     route: &Route,
     headers: &Headers,
-    received: Bytes,
-    largest: u64,
+    limits: Limits,
 ) -> Result<RequestBody, Refusal> {
-    let must_parse = match route.operation {
+    let largest = limits.largest;
+    let incoming = match incoming {
+        // Most bodies arrive with their head: no copy.
+        Incoming::Whole(all) if all.len() as u64 <= largest => return parse(route, headers, all, largest),
+        other => other,
+    };
+    // Boxed: few bodies are not whole by now, and every request's future would have room for the reading.
+    Box::pin(async move {
+        let mut gathering = Gathering::begin(incoming, limits).await?;
+        if !gathering.keep().await?
+            && let Some(asked) = asked_at_first(route, headers, gathering.bytes())?
+        {
+            let (received, rest) = gathering.split();
+            if asked.model.is_some() {
+                rest.watch_model(&received);
+            }
+            return Ok(RequestBody { received, decoded: None, rest: Some(rest), asked });
+        }
+        parse(route, headers, gathering.all().await?, largest)
+    })
+    .await
+}
+
+/// What the beginning of a body asks for. `None`: it does not say enough.
+fn asked_at_first(route: &Route, headers: &Headers, beginning: &[u8]) -> Result<Option<Asked>, Refusal> {
+    let needs_model = is_understood(route.operation);
+    if headers.contains("content-encoding") {
+        return Ok((!needs_model).then(Asked::default));
+    }
+    match scan_beginning(route.dialect, beginning) {
+        Ok(asked) => Ok((asked.model.is_some() || !needs_model).then_some(asked)),
+        Err(error) if needs_model => Err(Refusal::NotJson(error)),
+        Err(_) => Ok(Some(Asked::default())),
+    }
+}
+
+/// Whether a provider has to understand the body, and is chosen by its model.
+fn is_understood(operation: Operation) -> bool {
+    match operation {
         Operation::Messages
         | Operation::CountTokens
         | Operation::ChatCompletions
         | Operation::Responses
         | Operation::Compact
-        | Operation::Embeddings => !received.is_empty(),
+        | Operation::Embeddings => true,
         Operation::Models | Operation::Other => false,
-    };
+    }
+}
+
+/// Finds what a whole body asks for. Only one that a provider would have to understand is refused.
+fn parse(route: &Route, headers: &Headers, received: Bytes, largest: u64) -> Result<RequestBody, Refusal> {
+    let must_parse = is_understood(route.operation) && !received.is_empty();
     let decoded = match headers.get("content-encoding") {
         None => None,
         Some(encoding) => {
@@ -138,7 +135,7 @@ pub(crate) fn parse(
         Err(error) if must_parse => return Err(Refusal::NotJson(error)),
         Err(_) => Asked::default(),
     };
-    Ok(RequestBody { received, decoded, asked })
+    Ok(RequestBody { received, decoded, rest: None, asked })
 }
 
 impl RequestBody {
@@ -152,9 +149,22 @@ impl RequestBody {
         self.asked.model.as_ref().map_or("", |model| &model.value)
     }
 
-    /// Size as received, bytes.
+    /// Size as received so far, bytes.
     pub(crate) fn size(&self) -> u64 {
-        self.received.len() as u64
+        match &self.rest {
+            Some(rest) => rest.received().load(Ordering::Relaxed),
+            None => self.received.len() as u64,
+        }
+    }
+
+    /// Whether all of it is here.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.rest.is_none()
+    }
+
+    /// Counts what comes of a body that is not here as a whole.
+    pub(crate) fn counter(&self) -> Option<Arc<AtomicU64>> {
+        self.rest.as_ref().map(|rest| Arc::clone(rest.received()))
     }
 
     /// What to send for `model`, and whether it still has the client's content encoding.
@@ -165,6 +175,20 @@ impl RequestBody {
             }
             _ => (vec![self.received.clone()], true),
         }
+    }
+
+    /// The body to send, of which `segments` is what is here.
+    pub(crate) fn outgoing<'a>(&self, segments: &'a [Bytes]) -> upstream::RequestBody<'a> {
+        match &self.rest {
+            Some(rest) => rest.after(segments),
+            None if self.received.is_empty() => upstream::RequestBody::Empty,
+            None => upstream::RequestBody::Segments(segments),
+        }
+    }
+
+    /// Why the rest did not come to its end.
+    pub(crate) fn failure(&self) -> Refusal {
+        self.rest.as_ref().and_then(Rest::failure).unwrap_or(Refusal::BrokenBody)
     }
 }
 

@@ -3,6 +3,7 @@
 //! Never fails and never waits.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -38,6 +39,8 @@ pub(crate) struct Completion {
     operation: Operation,
     attempts: Option<Attempts>,
     trying: Option<Trying>,
+    /// How much has come of a body that is sent on as it arrives.
+    uploaded: Option<Arc<AtomicU64>>,
 }
 
 /// The account whose answer is awaited or relayed.
@@ -61,7 +64,7 @@ impl Completion {
             trace_id,
             ..nothing(new_id(now), now)
         };
-        Self { state, gathered, operation: Operation::Other, attempts: None, trying: None }
+        Self { state, gathered, operation: Operation::Other, attempts: None, trying: None, uploaded: None }
     }
 
     /// What is known so far, to be added to.
@@ -98,6 +101,7 @@ impl Completion {
         self.gathered.session = request.session;
         self.gathered.stream = body.asked.stream;
         self.gathered.request_bytes = body.size();
+        self.uploaded = body.counter();
         self.attempts = Some(Attempts::new(request));
     }
 
@@ -105,7 +109,8 @@ impl Completion {
     /// numbers is estimated from is taken now.
     pub(crate) fn estimate_from(&mut self, body: &RequestBody) {
         // Anthropic says the prompt's tokens first; the OpenAI formats at the end, or not at all.
-        let exact = body.asked.stream && self.gathered.dialect != Some(Dialect::AnthropicMessages);
+        let exact =
+            body.is_whole() && body.asked.stream && self.gathered.dialect != Some(Dialect::AnthropicMessages);
         self.gathered.estimate.input_tokens =
             if exact { estimate::input_tokens(body.readable()) } else { estimate::tokens(body.size()) };
     }
@@ -215,6 +220,9 @@ impl Drop for Completion {
         self.give_back(used);
         if let Some(attempts) = &self.attempts {
             self.gathered.attempts = attempts.made().to_vec();
+        }
+        if let Some(uploaded) = &self.uploaded {
+            self.gathered.request_bytes = uploaded.load(Ordering::Relaxed);
         }
         let blank = nothing(self.gathered.id, self.gathered.received_at);
         let event = assemble(std::mem::replace(&mut self.gathered, blank), Timestamp::now());

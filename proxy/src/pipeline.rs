@@ -60,8 +60,7 @@ impl Worker {
             .map_err(Refusal::NotFound)?;
         completion.routed(&route);
         asking::refuse_upgrade(&head.headers)?;
-        let received = body::collect(incoming, asking::body_limits(head, config)).await?;
-        let body = body::parse(&route, &head.headers, received, config.max_body)?;
+        let body = body::read(incoming, &route, &head.headers, asking::body_limits(head, config)).await?;
         let asked = relay::Asked { dialect: route.dialect, operation: route.operation };
         let request = asking::request(&caller, &route, head, &body, &published, config);
         completion.attempting(request, &body);

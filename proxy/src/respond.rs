@@ -59,6 +59,8 @@ pub(crate) enum Refusal {
     Encoding(DecodeError),
     /// The body is not a JSON object.
     NotJson(BodyError),
+    /// A body that was being sent on already names another model.
+    SecondModel,
     /// The path or a header cannot be sent on.
     Unsendable,
     /// No account could serve.
@@ -147,6 +149,10 @@ fn problem(refusal: &Refusal, model: &str) -> Problem {
             Problem::new(kind, error.to_string())
         }
         Refusal::NotJson(error) => Problem::new(ProblemKind::InvalidRequest, error.to_string()),
+        Refusal::SecondModel => Problem::new(
+            ProblemKind::InvalidRequest,
+            "The request names its model twice, and the second time far behind the first: name it once.",
+        ),
         Refusal::Unsendable => {
             Problem::new(ProblemKind::InvalidRequest, "The request's path cannot be sent to a provider.")
         }

@@ -11,6 +11,10 @@ use penstock_proto::dialect::Dialect;
 use crate::scan::Cursor;
 pub use crate::scan::{BodyError, BodyFault};
 
+mod later;
+
+pub use later::ModelWatch;
+
 /// Text parts of a message that go into a session hash; later ones say nothing new.
 const MAX_TEXTS: usize = 8;
 
@@ -78,6 +82,15 @@ pub fn scan(dialect: Option<Dialect>, body: &[u8]) -> Result<Asked, BodyError> {
     let mut scan = Scan { body, cursor: Cursor::new(body), dialect, asked: Asked::default() };
     scan.object()?;
     Ok(scan.asked)
+}
+
+/// The same of a body's first bytes, where the rest is yet to come: what is named only in the rest is not found.
+pub fn scan_beginning(dialect: Option<Dialect>, beginning: &[u8]) -> Result<Asked, BodyError> {
+    let mut scan = Scan { body: beginning, cursor: Cursor::new(beginning), dialect, asked: Asked::default() };
+    match scan.object() {
+        Ok(()) | Err(BodyError { fault: BodyFault::Unfinished, .. }) => Ok(scan.asked),
+        Err(error) => Err(error),
+    }
 }
 
 struct Scan<'a> {

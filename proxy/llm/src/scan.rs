@@ -174,6 +174,10 @@ impl<'a> Cursor<'a> {
             .iter()
             .position(|byte| matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\t' | b'\r'))
             .unwrap_or(rest.len());
+        if len == rest.len() {
+            // What has no end may be but the beginning of a value.
+            return Err(BodyError { offset: self.text.len(), fault: BodyFault::Unfinished });
+        }
         if !matches!(&rest[..len], b"true" | b"false" | b"null") && !is_number(&rest[..len]) {
             return self.fail(BodyFault::ExpectedValue);
         }

@@ -135,11 +135,10 @@ impl Connection {
     }
 
     fn poll_send(&self, sending: &mut Sending, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        let mut wire = self.wire.lock();
-        if let Poll::Ready(sent) = sending.poll(&mut wire.io, cx) {
+        if let Poll::Ready(sent) = sending.poll(&self.wire, cx) {
             return Poll::Ready(sent);
         }
-        ready!(wire.poll_gone(cx));
+        ready!(self.wire.lock().poll_gone(cx));
         Poll::Ready(Err(SendError::Client(io::ErrorKind::ConnectionReset.into())))
     }
 

@@ -39,6 +39,7 @@ pub(super) fn refuse_upgrade(headers: &Headers) -> Result<(), Refusal> {
 pub(super) fn body_limits(head: &RequestHead, config: &Config) -> body::Limits {
     body::Limits {
         largest: config.max_body,
+        kept: config.bounds.replay,
         progress: config.bounds.body_progress,
         announced_first: head.headers.contains("expect"),
     }
@@ -70,7 +71,7 @@ pub(super) fn request(
         session: session(caller, head, body),
         forced: account,
         exclude_providers,
-        replayable: body.size() <= config.bounds.replay,
+        replayable: body.is_whole() && body.size() <= config.bounds.replay,
         deadline: now.checked_add(patience).unwrap_or(Timestamp::MAX),
     }
 }

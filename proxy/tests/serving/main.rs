@@ -12,3 +12,4 @@ mod protocols;
 mod request;
 mod stream;
 mod support;
+mod upload;

@@ -1,7 +1,7 @@
 //! The scan of request bodies: equal to `serde_json` on whatever is JSON, and exact about where things are.
 
 use bytes::Bytes;
-use penstock_llm::request::{Asked, BodyFault, scan};
+use penstock_llm::request::{Asked, BodyFault, scan, scan_beginning};
 use penstock_llm::splice::splice;
 use penstock_proto::dialect::Dialect;
 use proptest::prelude::*;
@@ -106,6 +106,7 @@ fn a_body_that_is_no_object_is_refused_with_the_place() {
         (r#"{"a":}"#, 5, BodyFault::ExpectedValue),
         (r#"{"a":01}"#, 5, BodyFault::ExpectedValue),
         (r#"{"a":tru}"#, 5, BodyFault::ExpectedValue),
+        (r#"{"a":tru"#, 8, BodyFault::Unfinished),
         (r#"{"a":{"b":1}"#, 12, BodyFault::Unfinished),
         (r#"{"a":"\""#, 8, BodyFault::Unfinished),
         (r#"{"model":"\x"}"#, 9, BodyFault::InvalidString),
@@ -116,6 +117,28 @@ fn a_body_that_is_no_object_is_refused_with_the_place() {
     }
     let error = scan(None, b"{\"model\":\"\xFF\"}").unwrap_err();
     assert_eq!(error.fault, BodyFault::InvalidString);
+}
+
+#[test]
+fn of_a_body_s_beginning_only_what_is_whole_counts() {
+    let body = r#"{"system":"s","model":"m","max_tokens":64,"messages":[{"role":"user","content":"hi"}],"stream":true}"#;
+    let whole = asked(Dialect::AnthropicMessages, body);
+    for cut in 1..body.len() {
+        let found = scan_beginning(Some(Dialect::AnthropicMessages), &body.as_bytes()[..cut]).unwrap();
+        let is_behind = |text: &str| cut >= body.find(text).unwrap() + text.len();
+        let mut expected = whole.clone();
+        expected.model = expected.model.filter(|_| is_behind(r#""m""#));
+        expected.max_output_tokens = expected.max_output_tokens.filter(|_| is_behind("64,"));
+        expected.stream = is_behind("true}");
+        if !is_behind(r#""s""#) {
+            expected.opening.system.clear();
+        }
+        if !is_behind(r#""hi"}"#) {
+            expected.opening.first_user.clear();
+        }
+        assert_eq!(found, expected, "cut at {cut}");
+    }
+    assert!(scan_beginning(None, b"no json").is_err());
 }
 
 #[test]

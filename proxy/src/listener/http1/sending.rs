@@ -8,9 +8,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
+use parking_lot::Mutex;
 use tokio::io::AsyncWrite as _;
 
 use super::answer_head::{Asked, BodyFraming, encode};
+use super::wire::Wire;
 use crate::head::{Response, ResponseHead};
 use crate::listener::io::ClientIo;
 use crate::relay::BrokenAnswer;
@@ -98,9 +100,12 @@ impl Sending {
     }
 
     /// Sends what there is; ready when the client has been handed everything.
-    pub(super) fn poll(&mut self, io: &mut ClientIo, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+    ///
+    /// The connection is not held while the answer is asked for more: a body may still be sent upstream, which is
+    /// read from the same connection.
+    pub(super) fn poll(&mut self, wire: &Mutex<Wire>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         loop {
-            ready!(self.poll_left(io, cx))?;
+            ready!(self.poll_left(&mut wire.lock().io, cx))?;
             if let Some(error) = self.broken.take() {
                 return Poll::Ready(Err(error));
             }
@@ -111,13 +116,13 @@ impl Sending {
                 scratch.clear();
                 let mut burst = Burst { before: std::mem::take(scratch), ..Burst::default() };
                 let waits = self.gather(&mut burst, cx);
-                let result = self.write(&mut burst, io, cx);
+                let result = self.write(&mut burst, &mut wire.lock().io, cx);
                 // The thread's buffer goes back; only what is left over was copied out of it.
                 *scratch = burst.before;
                 result.map(|()| waits)
             })?;
             if waits {
-                ready!(self.poll_left(io, cx))?;
+                ready!(self.poll_left(&mut wire.lock().io, cx))?;
                 return Poll::Pending;
             }
         }

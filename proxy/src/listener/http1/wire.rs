@@ -5,7 +5,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
@@ -40,11 +40,21 @@ pub(super) struct Wire {
     broken: bool,
     /// What is still to be written of the word that the client waits for before it sends the body.
     promise: &'static [u8],
+    /// Waits for the client to leave, and cannot see it before the body is read, perhaps by another task.
+    watcher: Option<Waker>,
 }
 
 impl Wire {
     pub(super) fn new(io: ClientIo) -> Self {
-        Self { io, buf: BytesMut::new(), scanned: 0, framing: Framing::EMPTY, broken: false, promise: &[] }
+        Self {
+            io,
+            buf: BytesMut::new(),
+            scanned: 0,
+            framing: Framing::EMPTY,
+            broken: false,
+            promise: &[],
+            watcher: None,
+        }
     }
 
     /// Whether anything of a next request has arrived.
@@ -117,6 +127,9 @@ impl Wire {
                 return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
             }
             if self.framing.is_done() {
+                if let Some(watcher) = self.watcher.take().filter(|watcher| !watcher.will_wake(cx.waker())) {
+                    watcher.wake();
+                }
                 return Poll::Ready(Ok(None));
             }
             if !self.buf.is_empty() {
@@ -200,8 +213,17 @@ impl Wire {
 
     /// Ready when the client has left, seen while its request is served. What it sends meanwhile is kept for later.
     pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // While the body is still to be read, whoever reads it will see.
-        while self.framing.is_done() && self.buf.len() < MAX_AHEAD {
+        if self.broken {
+            return Poll::Ready(());
+        }
+        if !self.framing.is_done() {
+            // Whoever reads the body will see.
+            if self.watcher.as_ref().is_none_or(|watcher| !watcher.will_wake(cx.waker())) {
+                self.watcher = Some(cx.waker().clone());
+            }
+            return Poll::Pending;
+        }
+        while self.buf.len() < MAX_AHEAD {
             match ready!(self.poll_fill(cx)) {
                 Ok(0) | Err(_) => return Poll::Ready(()),
                 Ok(_) => {}

@@ -73,6 +73,30 @@ impl Client {
 
     /// One answer, to the end of its body or of the connection.
     pub(crate) async fn answer(&mut self) -> Answer {
+        let (first, mut answer) = self.head().await;
+        answer.status = first.split(' ').nth(1).unwrap().parse().unwrap();
+        self.body(&mut answer).await;
+        answer
+    }
+
+    /// The other way: one request, to the end of its body. Its status is 0.
+    pub(crate) async fn request(&mut self) -> Answer {
+        let (_, mut request) = self.head().await;
+        self.body(&mut request).await;
+        request
+    }
+
+    async fn body(&mut self, answer: &mut Answer) {
+        let length: Option<usize> =
+            answer.values("content-length").first().map(|length| length.parse().unwrap());
+        match length {
+            Some(length) => self.counted(answer, length).await,
+            None => while !answer.whole && self.chunk(answer).await {},
+        }
+    }
+
+    /// A first line, and what follows it up to the body.
+    async fn head(&mut self) -> (String, Answer) {
         let end = loop {
             if let Some(end) = self.buffer.windows(4).position(|window| window == b"\r\n\r\n") {
                 break end + 4;
@@ -82,19 +106,12 @@ impl Client {
         let head: Vec<u8> = self.buffer.drain(..end).collect();
         let head = String::from_utf8(head).unwrap();
         let mut lines = head.trim_end().split("\r\n");
-        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let first = lines.next().unwrap().to_owned();
         let headers = lines
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
             .collect();
-        let mut answer = Answer { status, headers, body: Vec::new(), whole: false };
-        let length: Option<usize> =
-            answer.values("content-length").first().map(|length| length.parse().unwrap());
-        match length {
-            Some(length) => self.counted(&mut answer, length).await,
-            None => while !answer.whole && self.chunk(&mut answer).await {},
-        }
-        answer
+        (first, Answer { status: 0, headers, body: Vec::new(), whole: false })
     }
 
     async fn counted(&mut self, answer: &mut Answer, length: usize) {
@@ -125,7 +142,8 @@ impl Client {
         true
     }
 
-    async fn more(&mut self) -> bool {
+    /// Reads once; false at the end of the connection.
+    pub(crate) async fn more(&mut self) -> bool {
         self.stream.read_buf(&mut self.buffer).await.is_ok_and(|count| count > 0)
     }
 }

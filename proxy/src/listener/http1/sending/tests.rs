@@ -30,8 +30,9 @@ fn sending(body: Option<Bytes>, bodiless: bool) -> Sending {
 }
 
 async fn sent(mut sending: Sending) -> String {
-    let (mut near, mut far) = pair().await;
-    let send = async move { poll_fn(|cx| sending.poll(&mut near, cx)).await };
+    let (near, mut far) = pair().await;
+    let wire = Mutex::new(Wire::new(near));
+    let send = async move { poll_fn(|cx| sending.poll(&wire, cx)).await };
     let mut text = String::new();
     let (sent, read) = tokio::join!(send, far.read_to_string(&mut text));
     sent.unwrap();
