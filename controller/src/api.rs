@@ -9,7 +9,8 @@
 //! | [`system`] | `/health`, `/api/proxies`, `/api/problems`, `/api/config`, `/api/strategies`, `/api/models` |
 //! | [`keys`] | `/api/keys`: client keys |
 //! | [`probes`] | `/livez`, `/readyz` |
-//! | [`session`] | who may use all this: admin token, one-time links, session cookies |
+//! | [`session`] | who calls: admin token, tokens of the cluster, one-time links, session cookies |
+//! | [`rights`] | what they may do |
 //! | [`assets`] | the dashboard's files |
 //! | [`extract`] | what a call brings with it, and what is answered when it cannot be read |
 //! | [`error`] | what is answered when something cannot be done |
@@ -26,6 +27,7 @@ mod keys;
 mod pools;
 pub mod probes;
 mod requests;
+pub mod rights;
 pub mod session;
 mod system;
 mod view;
@@ -44,6 +46,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use error::ApiError;
+pub use rights::Rights;
 pub use session::Access;
 pub use system::{ApiState, Settings};
 
@@ -139,7 +142,7 @@ fn describe(mut document: OpenApi) -> OpenApi {
     #[openapi(paths(session::log_in, system::health))]
     struct Open;
     document.merge(<Open as utoipa::OpenApi>::openapi());
-    AdminToken.modify(&mut document);
+    BearerToken.modify(&mut document);
     for item in document.paths.paths.values_mut() {
         let operations = [&mut item.get, &mut item.post, &mut item.patch, &mut item.put, &mut item.delete];
         operations.into_iter().flatten().for_each(say_how_it_fails);
@@ -166,14 +169,14 @@ fn say_how_it_fails(operation: &mut Operation) {
     operation.responses.responses.insert("default".to_owned(), response.into());
 }
 
-/// `Authorization: Bearer <admin token>`, or the dashboard's cookie.
-struct AdminToken;
+/// `Authorization: Bearer <token>`, or the dashboard's cookie.
+struct BearerToken;
 
-impl Modify for AdminToken {
+impl Modify for BearerToken {
     fn modify(&self, document: &mut OpenApi) {
         let components = document.components.get_or_insert_default();
-        components.add_security_scheme("adminToken", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
-        document.security = Some(vec![utoipa::openapi::SecurityRequirement::new("adminToken", [""; 0])]);
+        components.add_security_scheme("token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+        document.security = Some(vec![utoipa::openapi::SecurityRequirement::new("token", [""; 0])]);
     }
 }
 

@@ -76,7 +76,7 @@ async fn start(config: &Config, tasks: &mut Tasks) -> anyhow::Result<()> {
     std::fs::create_dir_all(&config.data)
         .with_context(|| format!("creating the folder {}", config.data.display()))?;
     let parts = parts(config, tasks).await?;
-    let Trust { identity, certificates, admin_token } = trust::open(config, &parts, tasks).await?;
+    let Trust { identity, certificates, access } = trust::open(config, &parts, tasks).await?;
     let tls = certificates.server_config()?;
     let grpc = Grpc::new(
         identity,
@@ -90,7 +90,7 @@ async fn start(config: &Config, tasks: &mut Tasks) -> anyhow::Result<()> {
     let (grpc_listener, grpc_at) = listen("--grpc-listen", config.grpc_listen).await?;
     let (api_listener, api_at) = listen("--api-listen", config.api_listen).await?;
     let probes = probes::router(parts.ingest.clone(), tasks.stop_front.clone());
-    let router = router(config, parts, Access::by_token(admin_token), api_at, grpc_at).merge(probes);
+    let router = router(config, parts, access, api_at, grpc_at).merge(probes);
 
     let stop = tasks.stop_front.clone();
     tasks.front("certificates", async move {

@@ -21,6 +21,7 @@
 //! | [`certificates`] | the controller's own authority, and its server certificate |
 //! | [`own_secret`] | a Secret of the controller's own, that all replicas share |
 //! | [`issuer`] | who signs the tokens of the cluster's ServiceAccounts |
+//! | `known` | what the API server said of tokens and rights, as long as it counts |
 //! | [`tokens`] | tokens that are made once and kept in the data folder |
 //! | [`leader`] | who may write as a single writer |
 //! | [`shutdown`] | when to stop |
@@ -40,6 +41,7 @@ pub mod grpc;
 pub mod history;
 pub mod ingest;
 pub mod issuer;
+mod known;
 pub mod leader;
 pub mod listener;
 pub mod metrics;

@@ -30,6 +30,8 @@ pub struct Metrics {
     pub reconcile: ReconcileMetrics,
     /// Those of the webhook.
     pub admission: AdmissionMetrics,
+    /// What the API server is asked of tokens and rights.
+    pub reviews: ReviewMetrics,
 }
 
 /// What happens between the controller and proxies.
@@ -55,6 +57,31 @@ pub struct ReconcileMetrics {
 #[derive(Debug, Clone, Default)]
 pub struct AdmissionMetrics {
     reviews: Family<[(&'static str, &'static str); 1], Counter>,
+}
+
+/// What the API server is asked of tokens and rights.
+#[derive(Debug, Clone, Default)]
+pub struct ReviewMetrics {
+    reviews: Family<[(&'static str, &'static str); 2], Counter>,
+}
+
+/// What a question to the API server is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Review {
+    /// The token of a proxy.
+    ProxyToken,
+    /// The token of somebody who calls the management API.
+    Token,
+    /// Whether they are allowed something.
+    Access,
+}
+
+/// How questions of one kind are answered.
+#[derive(Debug, Clone, Default)]
+pub struct Asked {
+    answered: Counter,
+    known: Counter,
+    failed: Counter,
 }
 
 /// From a push to its answer: 1 ms to 16 s.
@@ -96,7 +123,10 @@ impl Metrics {
         registry.register("resources", "Resources that proxies may be told", resources);
         registry.register("accounts", "Accounts there are", accounts);
         registry.register("reviews", "Pods that the webhook was asked about", admission.reviews.clone());
-        Self { registry, grpc, reconcile, admission }
+        let reviews = ReviewMetrics::default();
+        let help = "What was asked of tokens and rights, and whether the API server was, or it was known";
+        registry.register("api_server_reviews", help, reviews.reviews.clone());
+        Self { registry, grpc, reconcile, admission, reviews }
     }
 
     /// Adds what others count themselves, read whenever it is asked for.
@@ -162,6 +192,33 @@ impl ReconcileMetrics {
 impl AdmissionMetrics {
     pub(crate) fn reviewed(&self, outcome: &'static str) {
         self.reviews.get_or_create(&[("outcome", outcome)]).inc();
+    }
+}
+
+impl ReviewMetrics {
+    /// Those of one kind.
+    pub fn of(&self, review: Review) -> Asked {
+        let review = match review {
+            Review::ProxyToken => "proxy_token",
+            Review::Token => "token",
+            Review::Access => "access",
+        };
+        let counter = |answer| self.reviews.get_or_create(&[("review", review), ("answer", answer)]).clone();
+        Asked { answered: counter("asked"), known: counter("known"), failed: counter("failed") }
+    }
+}
+
+impl Asked {
+    pub(crate) fn answered(&self) {
+        self.answered.inc();
+    }
+
+    pub(crate) fn known(&self) {
+        self.known.inc();
+    }
+
+    pub(crate) fn failed(&self) {
+        self.failed.inc();
     }
 }
 

@@ -4,6 +4,7 @@
 //! | module | what it proves |
 //! |---|---|
 //! | `access` | who may use it: token, link, cookie; other sites and other names are refused |
+//! | `people` | tokens of a cluster: each sees and changes what the API server says they may |
 //! | `accounts` | accounts: made, changed, removed, and what is answered when that cannot be |
 //! | `objects` | keys, pools, models, problems, and the rest of what is shown |
 //! | `requests` | the history: filters, pages, one row, live |
@@ -25,6 +26,8 @@ mod harness;
 mod numbers;
 #[path = "api/objects.rs"]
 mod objects;
+#[path = "api/people.rs"]
+mod people;
 #[path = "api/requests.rs"]
 mod requests;
 #[path = "history/support.rs"]

@@ -52,7 +52,7 @@ describe("the dashboard in a browser, on the demo", () => {
     const stranger = await browser.newContext();
     const other = await stranger.newPage();
     await other.goto(penstock.dashboard);
-    await other.getByLabel("Admin token").fill("wrong");
+    await other.getByLabel("Token").fill("wrong");
     await other.getByRole("button", { name: "Log in" }).click();
     await other.getByRole("alert").waitFor();
     await stranger.close();

@@ -12,6 +12,7 @@
 //! | [`conditions`] | when a condition changes, and its time with it |
 //! | [`inject`] | what becomes of a pod when a sidecar is put into it |
 //! | [`identity`] | who a proxy is, what that lets it see, and how long a review of its token counts |
+//! | [`access`] | what a caller of the management API must be allowed for what it asks, and what it sees |
 //! | [`issuer`] | what an API server publishes of how it signs tokens |
 //! | [`authority`] | when the controller's own authority is replaced, and how nobody notices |
 //! | [`damp`] | when a status is worth a write, and what of it a replica may write |
@@ -22,6 +23,7 @@
 //! | [`references`] | which Secrets and ConfigMaps objects refer to |
 //! | [`retention`] | which partitions of the history to create ahead and which to drop |
 
+pub mod access;
 pub mod authority;
 pub mod budget;
 pub mod conditions;

@@ -1,152 +1,23 @@
 //! Accounts: shown from the objects, their status and the history; changed by writing the objects.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use penstock_controller_core::access::{Deed, Listing};
 use penstock_controller_core::world::DEFAULT_NAMESPACE;
-use penstock_crds::{Provider, ProviderAccount, ProviderAccountSpec};
-use penstock_proto::ids::{AccountId, ObjectId};
-use penstock_proto::secret::Secret;
-use serde::Deserialize;
-use utoipa::ToSchema;
+use penstock_proto::ids::AccountId;
 
 use super::error::{ApiError, ErrorBody};
 use super::extract::{Json, Path};
+use super::rights::Caller;
 use super::session::Done;
 use super::view::Served;
 pub use super::view::{Account, AccountCredentials, AccountWindow};
 use super::{ApiState, Confirm};
+use change::{AccountChange, ModelsChange, NewAccount, PriorityChange};
 
-/// A new account. Its credential goes into a Secret of the same name.
-#[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct NewAccount {
-    /// 1–63 lower-case letters, digits and `-`.
-    name: String,
-    /// Default `default`.
-    namespace: Option<String>,
-    /// E.g. `anthropic`, `openai`, `claude-code`, `codex`, `openai-compatible`, `zai`.
-    provider: String,
-    /// Needed for `*-compatible`.
-    base_url: Option<String>,
-    /// 0–100, lower first; default 0.
-    #[serde(default)]
-    priority: u8,
-    /// The API key.
-    api_key: Option<String>,
-    /// An OAuth access token, instead of a key.
-    access_token: Option<String>,
-    /// Its refresh token.
-    refresh_token: Option<String>,
-    /// When the access token ends: RFC 3339, or Unix milliseconds.
-    expires_at: Option<String>,
-    /// `ChatGPT` account id, for `codex`.
-    account_id: Option<String>,
-    /// Globs of the models it serves; empty = all.
-    #[serde(default)]
-    allow_models: Vec<String>,
-    /// What to ask it for instead, by glob of the model asked for.
-    #[serde(default)]
-    model_map: BTreeMap<String, Vec<String>>,
-}
-
-/// What to change of an account; what is left out stays.
-#[derive(Default, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub(super) struct AccountChange {
-    /// Where the provider is.
-    base_url: Option<String>,
-    /// 0–100, lower first.
-    priority: Option<u8>,
-    /// Set aside.
-    paused: Option<bool>,
-    /// Takes traffic back as soon as a limit resets.
-    auto_fallback: Option<bool>,
-    /// Starts a new usage window when one ends.
-    auto_refresh: Option<bool>,
-    /// Globs of the models it serves; empty = all.
-    allow_models: Option<Vec<String>>,
-    /// What to ask it for instead.
-    model_map: Option<BTreeMap<String, Vec<String>>>,
-    /// A new API key.
-    api_key: Option<String>,
-}
-
-/// A new priority.
-#[derive(Deserialize, ToSchema)]
-pub(super) struct PriorityChange {
-    /// 0–100, lower first.
-    priority: u8,
-}
-
-/// New rules for models.
-#[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct ModelsChange {
-    /// Globs of the models it serves; empty = all.
-    #[serde(default)]
-    allow_models: Vec<String>,
-    /// What to ask it for instead, by glob of the model asked for.
-    #[serde(default)]
-    model_map: BTreeMap<String, Vec<String>>,
-}
-
-impl NewAccount {
-    fn id(&self) -> Result<AccountId, ApiError> {
-        let namespace = self.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
-        ObjectId::new(namespace, &self.name).map_err(|error| ApiError::BadRequest(format!("name: {error}")))
-    }
-
-    fn secret(&self) -> BTreeMap<String, Secret> {
-        let values = [
-            ("apiKey", &self.api_key),
-            ("accessToken", &self.access_token),
-            ("refreshToken", &self.refresh_token),
-            ("expiresAt", &self.expires_at),
-            ("accountId", &self.account_id),
-        ];
-        let given = values.into_iter().filter_map(|(key, value)| Some((key, value.as_deref()?.trim())));
-        given
-            .filter(|(_, value)| !value.is_empty())
-            .map(|(key, value)| (key.to_owned(), Secret::new(value)))
-            .collect()
-    }
-
-    fn object(&self, id: &AccountId, has_secret: bool) -> Result<ProviderAccount, ApiError> {
-        let provider = Provider::named(&self.provider).ok_or_else(|| {
-            let known: Vec<_> = Provider::ALL.into_iter().map(Provider::name).collect();
-            ApiError::BadRequest(format!("provider {:?} is not one of {}", self.provider, known.join(", ")))
-        })?;
-        let mut spec = ProviderAccountSpec::new(provider, has_secret.then_some(self.name.as_str()));
-        spec.base_url.clone_from(&self.base_url);
-        spec.priority = self.priority;
-        spec.models.allow.clone_from(&self.allow_models);
-        spec.models.map.clone_from(&self.model_map);
-        let mut object = ProviderAccount::new(id.name(), spec);
-        object.metadata.namespace = Some(id.namespace().to_owned());
-        Ok(object)
-    }
-}
-
-impl AccountChange {
-    fn apply(&self, spec: &mut ProviderAccountSpec) {
-        let set = |to: &mut bool, value: Option<bool>| *to = value.unwrap_or(*to);
-        set(&mut spec.paused, self.paused);
-        set(&mut spec.auto_fallback, self.auto_fallback);
-        set(&mut spec.auto_refresh, self.auto_refresh);
-        spec.priority = self.priority.unwrap_or(spec.priority);
-        if let Some(base_url) = &self.base_url {
-            spec.base_url = Some(base_url.clone()).filter(|url| !url.is_empty());
-        }
-        if let Some(allow) = &self.allow_models {
-            spec.models.allow.clone_from(allow);
-        }
-        if let Some(map) = &self.model_map {
-            spec.models.map.clone_from(map);
-        }
-    }
-}
+mod change;
 
 /// Reads the `{id}` of a path: `namespace/name`, or a name in `default`.
 fn parse_id(raw: &str) -> Result<AccountId, ApiError> {
@@ -160,7 +31,7 @@ fn no_such(id: &AccountId) -> ApiError {
 
 /// What the history says of each account. Without Postgres the accounts are shown all the same.
 async fn served(state: &ApiState) -> HashMap<String, Served> {
-    let Ok(stats) = state.store.stats().await else { return HashMap::new() };
+    let Ok(stats) = state.store.stats(None).await else { return HashMap::new() };
     let shares = stats.accounts.into_iter();
     shares
         .map(|share| {
@@ -180,10 +51,15 @@ fn shown(state: &ApiState, id: &AccountId, served: &HashMap<String, Served>) -> 
 /// List the accounts.
 #[utoipa::path(get, path = "/api/accounts", operation_id = "listAccounts", tag = "accounts", responses(
     (status = 200, body = Vec<Account>), (status = 401, body = ErrorBody)))]
-pub(super) async fn list(State(state): State<ApiState>) -> Json<Vec<Account>> {
-    let served = served(&state).await;
+pub(super) async fn list(
+    State(state): State<ApiState>,
+    caller: Caller,
+) -> Result<Json<Vec<Account>>, ApiError> {
     let ids: Vec<_> = state.view().objects.accounts.keys().cloned().collect();
-    Json(ids.iter().filter_map(|id| shown(&state, id, &served)).collect())
+    let sight = caller.sight(Listing::Accounts, ids.iter().map(AccountId::namespace)).await?;
+    let served = served(&state).await;
+    let seen = ids.iter().filter(|id| sight.sees(id.namespace()));
+    Ok(Json(seen.filter_map(|id| shown(&state, id, &served)).collect()))
 }
 
 /// Show one account.
@@ -193,9 +69,11 @@ pub(super) async fn list(State(state): State<ApiState>) -> Json<Vec<Account>> {
     (status = 404, body = ErrorBody)))]
 pub(super) async fn get(
     State(state): State<ApiState>,
+    caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<Account>, ApiError> {
     let id = parse_id(&id)?;
+    caller.may(Deed::ShowAccount(&id)).await?;
     let served = served(&state).await;
     shown(&state, &id, &served).map(Json).ok_or_else(|| no_such(&id))
 }
@@ -206,10 +84,12 @@ pub(super) async fn get(
     (status = 401, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn create(
     State(state): State<ApiState>,
+    caller: Caller,
     Json(new): Json<NewAccount>,
 ) -> Result<(StatusCode, Json<Done>), ApiError> {
     let id = new.id()?;
     let secret = new.secret();
+    caller.may(Deed::CreateAccount { account: &id, credential: !secret.is_empty() }).await?;
     let object = new.object(&id, !secret.is_empty())?;
     state.cluster.create_account(object, secret).await?;
     Ok((StatusCode::CREATED, Done::because(format!("account {id} added"))))
@@ -222,23 +102,26 @@ pub(super) async fn create(
     (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn update(
     State(state): State<ApiState>,
+    caller: Caller,
     Path(id): Path<String>,
     Json(change): Json<AccountChange>,
 ) -> Result<Json<Done>, ApiError> {
     let id = parse_id(&id)?;
-    let key = change.api_key.as_deref().map(str::trim).filter(|key| !key.is_empty());
-    let secret = key.map(|key| BTreeMap::from([("apiKey".to_owned(), Secret::new(key))]));
+    let secret = change.secret();
+    caller.may(Deed::ChangeAccount { account: &id, credential: secret.is_some() }).await?;
     state.cluster.change_account(&id, Box::new(move |spec| change.apply(spec)), secret).await?;
     Ok(Done::because(format!("account {id} changed")))
 }
 
 async fn change_spec(
     state: &ApiState,
+    caller: &Caller,
     id: &str,
     change: AccountChange,
     what: &str,
 ) -> Result<Json<Done>, ApiError> {
     let id = parse_id(id)?;
+    caller.may(Deed::ChangeAccount { account: &id, credential: false }).await?;
     state.cluster.change_account(&id, Box::new(move |spec| change.apply(spec)), None).await?;
     Ok(Done::because(format!("account {id} {what}")))
 }
@@ -250,10 +133,11 @@ async fn change_spec(
     (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn pause(
     State(state): State<ApiState>,
+    caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<Done>, ApiError> {
     let change = AccountChange { paused: Some(true), ..AccountChange::default() };
-    change_spec(&state, &id, change, "paused").await
+    change_spec(&state, &caller, &id, change, "paused").await
 }
 
 /// Put a paused account back into use.
@@ -263,10 +147,11 @@ pub(super) async fn pause(
     (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn resume(
     State(state): State<ApiState>,
+    caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<Done>, ApiError> {
     let change = AccountChange { paused: Some(false), ..AccountChange::default() };
-    change_spec(&state, &id, change, "in use again").await
+    change_spec(&state, &caller, &id, change, "in use again").await
 }
 
 /// Change an account's priority.
@@ -276,11 +161,12 @@ pub(super) async fn resume(
     (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn set_priority(
     State(state): State<ApiState>,
+    caller: Caller,
     Path(id): Path<String>,
     Json(PriorityChange { priority }): Json<PriorityChange>,
 ) -> Result<Json<Done>, ApiError> {
     let change = AccountChange { priority: Some(priority), ..AccountChange::default() };
-    change_spec(&state, &id, change, &format!("has priority {priority}")).await
+    change_spec(&state, &caller, &id, change, &format!("has priority {priority}")).await
 }
 
 /// Change which models an account serves, and under which names.
@@ -290,6 +176,7 @@ pub(super) async fn set_priority(
     (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn set_models(
     State(state): State<ApiState>,
+    caller: Caller,
     Path(id): Path<String>,
     Json(ModelsChange { allow_models, model_map }): Json<ModelsChange>,
 ) -> Result<Json<Done>, ApiError> {
@@ -298,7 +185,7 @@ pub(super) async fn set_models(
         model_map: Some(model_map),
         ..AccountChange::default()
     };
-    change_spec(&state, &id, change, "serves these models").await
+    change_spec(&state, &caller, &id, change, "serves these models").await
 }
 
 /// Forget the limits that an account is known to have, as if it had never been used.
@@ -308,9 +195,11 @@ pub(super) async fn set_models(
     (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn force_reset(
     State(state): State<ApiState>,
+    caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<Done>, ApiError> {
     let id = parse_id(&id)?;
+    caller.may(Deed::ForgetLimits(&id)).await?;
     if !state.view().objects.accounts.contains_key(&id) {
         return Err(no_such(&id));
     }
@@ -325,10 +214,12 @@ pub(super) async fn force_reset(
     (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn delete(
     State(state): State<ApiState>,
+    caller: Caller,
     Path(id): Path<String>,
     confirm: Confirm,
 ) -> Result<Json<Done>, ApiError> {
     let id = parse_id(&id)?;
+    caller.may(Deed::DeleteAccount(&id)).await?;
     confirm.of(id.name())?;
     state.cluster.delete_account(&id).await?;
     Ok(Done::because(format!("account {id} deleted")))
@@ -338,44 +229,10 @@ pub(super) async fn delete(
 mod tests {
     use super::*;
 
-    fn new(json: serde_json::Value) -> NewAccount {
-        serde_json::from_value(json).unwrap()
-    }
-
     #[test]
     fn a_name_without_a_namespace_is_in_default() {
         assert_eq!(parse_id("a").unwrap().as_str(), "default/a");
         assert_eq!(parse_id("llm/a").unwrap().as_str(), "llm/a");
         assert!(parse_id("a b").is_err());
-    }
-
-    #[test]
-    fn a_new_account_refers_to_a_secret_of_its_name_only_if_it_has_a_credential() {
-        let with = new(serde_json::json!({"name": "a", "provider": "anthropic", "apiKey": " sk-1\n"}));
-        let id = with.id().unwrap();
-        assert_eq!(with.secret()["apiKey"].expose(), "sk-1");
-        let object = with.object(&id, true).unwrap();
-        assert_eq!(object.spec.credentials.unwrap().secret_ref.name, "a");
-
-        let without = new(serde_json::json!({"name": "b", "provider": "ollama"}));
-        assert!(without.secret().is_empty());
-        assert!(without.object(&id, false).unwrap().spec.credentials.is_none());
-    }
-
-    #[test]
-    fn an_unknown_provider_is_answered_with_those_there_are() {
-        let strange = new(serde_json::json!({"name": "a", "provider": "antropic"}));
-        let Err(ApiError::BadRequest(message)) = strange.object(&strange.id().unwrap(), false) else {
-            panic!("accepted");
-        };
-        assert!(message.contains("antropic") && message.contains("claude-code"), "{message}");
-    }
-
-    #[test]
-    fn what_a_change_leaves_out_stays() {
-        let mut spec = ProviderAccountSpec::new(Provider::Anthropic, None);
-        spec.priority = 7;
-        AccountChange { paused: Some(true), ..AccountChange::default() }.apply(&mut spec);
-        assert!(spec.paused && spec.priority == 7 && spec.auto_fallback);
     }
 }

@@ -8,6 +8,7 @@ use utoipa::IntoParams;
 use super::error::{ApiError, ErrorBody};
 use super::extract::{Json, Query};
 use super::requests::{accounts, status};
+use super::rights::Caller;
 use super::session::Done;
 use super::{ApiState, list};
 use crate::store::filter::RequestFilter;
@@ -54,12 +55,13 @@ impl AnalyticsQuery {
         }
     }
 
-    fn filter(&self) -> Result<RequestFilter, ApiError> {
+    fn filter(&self, callers_in: Option<Vec<String>>) -> Result<RequestFilter, ApiError> {
         let status_filter = match self.status.as_deref() {
             None | Some("all") => None,
             Some(text) => Some(status(text)?),
         };
         Ok(RequestFilter {
+            callers_in,
             accounts: accounts(self.accounts.as_deref()),
             models: list(self.models.as_deref()),
             status: status_filter,
@@ -74,17 +76,20 @@ impl AnalyticsQuery {
     (status = 401, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub(super) async fn analytics(
     State(state): State<ApiState>,
+    caller: Caller,
     Query(query): Query<AnalyticsQuery>,
 ) -> Result<Json<Analytics>, ApiError> {
     let span = query.span(Timestamp::now())?;
-    Ok(Json(state.store.analytics(span, &query.filter()?).await?))
+    let filter = query.filter(caller.callers_in(&state.store).await?)?;
+    Ok(Json(state.store.analytics(span, &filter).await?))
 }
 
 /// Totals of the whole history.
 #[utoipa::path(get, path = "/api/stats", operation_id = "getStats", tag = "analytics", responses(
     (status = 200, body = Stats), (status = 401, body = ErrorBody), (status = 503, body = ErrorBody)))]
-pub(super) async fn stats(State(state): State<ApiState>) -> Result<Json<Stats>, ApiError> {
-    Ok(Json(state.store.stats().await?))
+pub(super) async fn stats(State(state): State<ApiState>, caller: Caller) -> Result<Json<Stats>, ApiError> {
+    let callers_in = caller.callers_in(&state.store).await?;
+    Ok(Json(state.store.stats(callers_in).await?))
 }
 
 /// Delete the whole history.
@@ -95,8 +100,10 @@ pub(super) async fn stats(State(state): State<ApiState>) -> Result<Json<Stats>, 
     (status = 401, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub(super) async fn reset(
     State(state): State<ApiState>,
+    caller: Caller,
     confirm: super::Confirm,
 ) -> Result<Json<Done>, ApiError> {
+    caller.is_admin("delete the history")?;
     confirm.of("history")?;
     state.store.reset().await?;
     Ok(Done::because("the history is empty"))

@@ -28,9 +28,9 @@ pub enum ApiError {
     /// It would delete something and does not say its name.
     Unconfirmed(String),
     /// No or a wrong token, or the session has ended.
-    Unauthorized,
-    /// A page of another site tried it.
-    Forbidden(&'static str),
+    Unauthorized(String),
+    /// Whoever calls may not do it, or a page of another site tried it.
+    Forbidden(String),
     /// What it names does not exist.
     NotFound(String),
     /// What it would create exists, or cannot be changed this way.
@@ -51,7 +51,7 @@ impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) | Self::Unconfirmed(_) => StatusCode::BAD_REQUEST,
-            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
@@ -66,16 +66,12 @@ impl ApiError {
         match self {
             Self::BadRequest(message)
             | Self::Unconfirmed(message)
+            | Self::Unauthorized(message)
+            | Self::Forbidden(message)
             | Self::NotFound(message)
             | Self::Conflict(message)
             | Self::ClusterAway(message)
             | Self::Internal(message) => message.clone(),
-            Self::Forbidden(message) => (*message).to_owned(),
-            Self::Unauthorized => {
-                "the admin token is missing or wrong; it is in the file admin-token of the data \
-                                   folder, sent as `Authorization: Bearer …`"
-                    .to_owned()
-            }
             Self::TooLarge(most) => format!("the body is larger than {} KiB", most / 1024),
             Self::NoSuchMethod => {
                 "this endpoint has no such method; those it has are in the answer's `allow` header and in \

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use penstock_controller_core::access::{Deed, Listing};
 use penstock_controller_core::world::DEFAULT_NAMESPACE;
 use penstock_crds::{CLIENT_KEY_HASH, CLIENT_KEY_LABEL};
 use penstock_proto::ids::ObjectId;
@@ -17,6 +18,7 @@ use utoipa::ToSchema;
 
 use super::error::{ApiError, ErrorBody};
 use super::extract::{Json, Path};
+use super::rights::Caller;
 use super::session::Done;
 use super::{ApiState, Confirm};
 
@@ -56,15 +58,15 @@ fn parse_id(namespace: Option<&str>, name: &str) -> Result<ObjectId, ApiError> {
 /// List the client keys.
 #[utoipa::path(get, path = "/api/keys", operation_id = "listKeys", tag = "keys", responses(
     (status = 200, body = Vec<Key>), (status = 401, body = ErrorBody)))]
-pub(super) async fn list(State(state): State<ApiState>) -> Json<Vec<Key>> {
+pub(super) async fn list(State(state): State<ApiState>, caller: Caller) -> Result<Json<Vec<Key>>, ApiError> {
     let view = state.view();
     let secrets = view.objects.secrets.iter();
     let keys =
         secrets.filter(|(_, secret)| secret.labels.get(CLIENT_KEY_LABEL).is_some_and(|set| set == "true"));
-    Json(
-        keys.map(|(id, _)| Key { name: id.name().to_owned(), namespace: id.namespace().to_owned() })
-            .collect(),
-    )
+    let keys = keys.map(|(id, _)| id);
+    let sight = caller.sight(Listing::Keys, keys.clone().map(ObjectId::namespace)).await?;
+    let shown = |id: &ObjectId| Key { name: id.name().to_owned(), namespace: id.namespace().to_owned() };
+    Ok(Json(keys.filter(|id| sight.sees(id.namespace())).map(shown).collect()))
 }
 
 /// Make a client key.
@@ -73,9 +75,11 @@ pub(super) async fn list(State(state): State<ApiState>) -> Json<Vec<Key>> {
     (status = 401, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn create(
     State(state): State<ApiState>,
+    caller: Caller,
     Json(new): Json<NewKey>,
 ) -> Result<(StatusCode, Json<CreatedKey>), ApiError> {
     let id = parse_id(new.namespace.as_deref(), &new.name)?;
+    caller.may(Deed::CreateKey(&id)).await?;
     let mut random = [0_u8; 32];
     rand::rng().fill_bytes(&mut random);
     let key = format!("pk-{}", hex::encode(random));
@@ -93,11 +97,13 @@ pub(super) async fn create(
     (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn revoke(
     State(state): State<ApiState>,
+    caller: Caller,
     Path(name): Path<String>,
     confirm: Confirm,
 ) -> Result<Json<Done>, ApiError> {
     let (namespace, name) = name.split_once('/').map_or((None, name.as_str()), |(ns, name)| (Some(ns), name));
     let id = parse_id(namespace, name)?;
+    caller.may(Deed::RevokeKey(&id)).await?;
     confirm.of(id.name())?;
     let is_key =
         state.view().objects.secrets.get(&id).is_some_and(|s| s.labels.contains_key(CLIENT_KEY_LABEL));

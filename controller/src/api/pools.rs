@@ -1,6 +1,7 @@
 //! Pools, as the proxies use them.
 
 use axum::extract::State;
+use penstock_controller_core::access::Listing;
 use penstock_proto::ids::PoolId;
 use penstock_proto::resource::Resource;
 use penstock_proto::snapshot::Pool;
@@ -8,8 +9,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::ApiState;
-use super::error::ErrorBody;
+use super::error::{ApiError, ErrorBody};
 use super::extract::Json;
+use super::rights::Caller;
 
 /// One pool.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -84,11 +86,16 @@ impl PoolView {
 /// List the pools, also the implicit ones.
 #[utoipa::path(get, path = "/api/pools", operation_id = "listPools", tag = "pools", responses(
     (status = 200, body = Vec<PoolView>), (status = 401, body = ErrorBody)))]
-pub(super) async fn list(State(state): State<ApiState>) -> Json<Vec<PoolView>> {
+pub(super) async fn list(
+    State(state): State<ApiState>,
+    caller: Caller,
+) -> Result<Json<Vec<PoolView>>, ApiError> {
     let view = state.view();
     let pools = view.plan.resources.values().filter_map(|versioned| match &versioned.resource {
-        Resource::Pool(pool) => Some(PoolView::of(pool, !view.objects.pools.contains_key(&pool.id))),
+        Resource::Pool(pool) => Some(pool),
         _ => None,
     });
-    Json(pools.collect())
+    let sight = caller.sight(Listing::Pools, pools.clone().map(|pool| pool.id.namespace())).await?;
+    let seen = pools.filter(|pool| sight.sees(pool.id.namespace()));
+    Ok(Json(seen.map(|pool| PoolView::of(pool, !view.objects.pools.contains_key(&pool.id))).collect()))
 }

@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use futures_util::{Stream, StreamExt, stream};
 use jiff::Timestamp;
+use penstock_controller_core::access::Listing;
 use penstock_proto::event::Ending;
 use serde::{Deserialize, Serialize};
 use tokio_stream::wrappers::BroadcastStream;
@@ -15,6 +16,7 @@ use uuid::Uuid;
 
 use super::error::{ApiError, ErrorBody};
 use super::extract::{Json, Path, Query};
+use super::rights::Caller;
 use super::{ApiState, list};
 use crate::ingest::Live;
 use crate::store::filter::{RequestFilter, StatusFilter};
@@ -58,8 +60,9 @@ pub(super) struct RequestQuery {
 }
 
 impl RequestQuery {
-    fn filter(&self) -> Result<RequestFilter, ApiError> {
+    fn filter(&self, callers_in: Option<Vec<String>>) -> Result<RequestFilter, ApiError> {
         Ok(RequestFilter {
+            callers_in,
             from: self.from,
             to: self.to,
             accounts: accounts(self.account.as_deref()),
@@ -106,6 +109,7 @@ fn ending(text: &str) -> Result<Ending, ApiError> {
     (status = 401, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub(super) async fn list_requests(
     State(state): State<ApiState>,
+    caller: Caller,
     Query(query): Query<RequestQuery>,
 ) -> Result<Json<RequestPage>, ApiError> {
     let limit = query.limit.unwrap_or(DEFAULT_PAGE);
@@ -119,7 +123,8 @@ pub(super) async fn list_requests(
             })?),
             None => None,
         };
-    Ok(Json(state.store.requests(&query.filter()?, cursor, limit).await?))
+    let filter = query.filter(caller.callers_in(&state.store).await?)?;
+    Ok(Json(state.store.requests(&filter, cursor, limit).await?))
 }
 
 /// Show one request.
@@ -129,9 +134,14 @@ pub(super) async fn list_requests(
     (status = 404, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub(super) async fn get_request(
     State(state): State<ApiState>,
+    caller: Caller,
     Path(id): Path<Uuid>,
 ) -> Result<Json<RequestRow>, ApiError> {
     let row = state.store.request(id).await?;
+    let namespace = row.as_ref().map_or("", |row| row.caller.namespace.as_str());
+    // What they may not see is not there for them.
+    let sees = caller.sees(Listing::Accounts, namespace).await?;
+    let row = row.filter(|_| sees);
     row.map(Json).ok_or_else(|| ApiError::NotFound(format!("no request with id {id} in the history")))
 }
 
@@ -159,16 +169,29 @@ pub(super) enum LiveMessage {
     (status = 200, body = LiveMessage, content_type = "text/event-stream"), (status = 401, body = ErrorBody)))]
 pub(super) async fn stream_requests(
     State(state): State<ApiState>,
-) -> Sse<impl Stream<Item = Result<SseEvent, Infallible>>> {
+    caller: Caller,
+) -> Result<Sse<impl Stream<Item = Result<SseEvent, Infallible>>>, ApiError> {
+    caller.callers_in(&state.store).await?;
     let connected = stream::iter([Ok(SseEvent::default().event("connected").data("ok"))]);
-    let rows = BroadcastStream::new(state.ingest.live()).filter_map(|row| async move {
-        let message = match row {
-            Ok(Live::Stored(row)) => LiveMessage::Summary { payload: Box::new(RequestRow::clone(&row)) },
-            Ok(Live::Missed(count)) | Err(BroadcastStreamRecvError::Lagged(count)) => {
-                LiveMessage::Missed { count }
-            }
-        };
-        SseEvent::default().json_data(message).ok().map(Ok)
+    let end = caller.clone();
+    let rows = BroadcastStream::new(state.ingest.live()).filter_map(move |row| {
+        let caller = caller.clone();
+        async move { told(row, &caller).await.and_then(|row| SseEvent::default().json_data(row).ok()).map(Ok) }
     });
-    Sse::new(connected.chain(rows)).keep_alive(KeepAlive::default())
+    let rows = rows.take_until(async move { end.until_they_must_prove_anew().await });
+    Ok(Sse::new(connected.chain(rows)).keep_alive(KeepAlive::default()))
+}
+
+/// What they are told of a row; `None`: they may not see it.
+async fn told(row: Result<Live, BroadcastStreamRecvError>, caller: &Caller) -> Option<LiveMessage> {
+    match row {
+        Ok(Live::Stored(row)) => {
+            // Nobody to ask means nothing to show; the history has it.
+            let sees = caller.sees(Listing::Accounts, &row.caller.namespace).await.unwrap_or(false);
+            sees.then(|| LiveMessage::Summary { payload: Box::new(RequestRow::clone(&row)) })
+        }
+        Ok(Live::Missed(count)) | Err(BroadcastStreamRecvError::Lagged(count)) => {
+            Some(LiveMessage::Missed { count })
+        }
+    }
 }

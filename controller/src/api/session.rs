@@ -1,8 +1,8 @@
-//! Who may use the API: the admin token, one-time links, and the dashboard's session cookie.
+//! Who calls the API: by the admin token, a token of the cluster, a one-time link, or the dashboard's session cookie.
 //!
-//! The token never reaches a page: a link's code or the login form is exchanged for an `HttpOnly` cookie. Both are
-//! signed with the token instead of remembered, so that they hold at every replica and after a restart (a link
-//! then works once at each), and another token ends them all.
+//! A token never reaches a page: a link's code or the login form is exchanged for an `HttpOnly` cookie. Both are
+//! signed with the admin token instead of remembered, so that they hold at every replica and after a restart (a link
+//! then works once at each), and another admin token ends them all.
 //! A request of another site is refused by its `Origin`, one by another name of this machine by its `Host`.
 
 use std::collections::BTreeMap;
@@ -25,6 +25,11 @@ use utoipa::ToSchema;
 
 use super::error::{ApiError, ErrorBody};
 use super::extract::{Json, Query};
+use super::rights::{Caller, Rights};
+
+mod seal;
+
+use seal::Seal;
 
 /// A working day; then the link or the token is needed again.
 const SESSION_LENGTH: SignedDuration = SignedDuration::from_hours(12);
@@ -40,7 +45,12 @@ pub struct Access(Arc<Inner>);
 
 struct Inner {
     admin_token: Secret,
+    /// The people of the cluster, if this runs in one.
+    rights: Option<Arc<Rights>>,
+    /// What to show, for who shows nothing good.
+    help: String,
     signing: hmac::Key,
+    seal: Seal,
     /// Links that were followed here, until they end.
     followed: Mutex<BTreeMap<String, Timestamp>>,
 }
@@ -59,10 +69,10 @@ pub struct LoginLink {
     pub path: String,
 }
 
-/// The admin token, to be exchanged for a session cookie.
+/// A token, to be exchanged for a session cookie.
 #[derive(Deserialize, ToSchema)]
 pub struct Login {
-    /// Content of the file `admin-token`.
+    /// The admin token; in a cluster also one that its API server accepts.
     token: String,
 }
 
@@ -89,10 +99,26 @@ impl Done {
 }
 
 impl Access {
-    /// Access by this token.
+    /// Access by this token alone, which is in the file `admin-token`.
     pub fn by_token(admin_token: Secret) -> Self {
+        let help = "the admin token is missing or wrong; it is in the file admin-token of the data folder, sent as \
+                    `Authorization: Bearer …`";
+        Self::new(admin_token, None, help.to_owned())
+    }
+
+    /// Access by this token, which is in the Secret `named`, and by those of the people of a cluster.
+    pub fn in_cluster(admin_token: Secret, named: &str, rights: Rights) -> Self {
+        let help = format!(
+            "the token is missing or not accepted: send one that the API server of the cluster accepts (`kubectl create \
+             token …`), or the admin token of the Secret {named}, as `Authorization: Bearer …`"
+        );
+        Self::new(admin_token, Some(Arc::new(rights)), help)
+    }
+
+    fn new(admin_token: Secret, rights: Option<Arc<Rights>>, help: String) -> Self {
         let signing = hmac::Key::new(hmac::HMAC_SHA256, admin_token.expose().as_bytes());
-        Self(Arc::new(Inner { admin_token, signing, followed: Mutex::default() }))
+        let seal = Seal::new(&signing);
+        Self(Arc::new(Inner { admin_token, rights, help, signing, seal, followed: Mutex::default() }))
     }
 
     fn is_admin_token(&self, presented: &str) -> bool {
@@ -132,19 +158,51 @@ impl Access {
     }
 
     fn session_cookie(&self, now: Timestamp) -> Cookie<'static> {
-        let session = self.issue(Purpose::Session, now + SESSION_LENGTH);
-        Cookie::build((COOKIE, session)).http_only(true).same_site(SameSite::Strict).path("/").build()
+        cookie(self.issue(Purpose::Session, now + SESSION_LENGTH))
     }
 
-    fn allows(&self, headers: &HeaderMap, jar: &CookieJar, now: Timestamp) -> bool {
+    /// Who calls with this token.
+    async fn bearer(&self, token: &str) -> Result<Caller, ApiError> {
+        if self.is_admin_token(token) {
+            return Ok(Caller::Admin);
+        }
+        let Some(rights) = &self.0.rights else { return Err(self.unauthorized()) };
+        let person = rights.whose(token).await?.ok_or_else(|| self.unauthorized())?;
+        Ok(Caller::Person { person, rights: Arc::clone(rights) })
+    }
+
+    async fn caller(&self, headers: &HeaderMap, jar: &CookieJar, now: Timestamp) -> Result<Caller, ApiError> {
         let bearer = headers
             .get(header::AUTHORIZATION)
             .and_then(|value| value.to_str().ok())
             .and_then(|value| value.strip_prefix("Bearer "));
-        match bearer {
-            Some(token) => self.is_admin_token(token.trim()),
-            None => jar.get(COOKIE).is_some_and(|cookie| self.has_session(cookie.value(), now)),
+        if let Some(token) = bearer {
+            return self.bearer(token.trim()).await;
         }
+        let session = jar.get(COOKIE).map(Cookie::value).ok_or_else(|| self.unauthorized())?;
+        match self.0.seal.open(session, now) {
+            Some(token) => self.bearer(token.expose()).await,
+            None if self.has_session(session, now) => Ok(Caller::Admin),
+            None => Err(self.unauthorized()),
+        }
+    }
+
+    /// The session of whoever has this token.
+    async fn log_in(&self, token: &str, now: Timestamp) -> Result<Cookie<'static>, ApiError> {
+        match self.bearer(token).await? {
+            Caller::Admin => Ok(self.session_cookie(now)),
+            Caller::Person { .. } => {
+                let sealed = self.0.seal.close(token, now + SESSION_LENGTH);
+                sealed.map(cookie).ok_or_else(|| {
+                    let instead = "use one of a ServiceAccount (`kubectl create token …`)";
+                    ApiError::BadRequest(format!("the token is too long for a browser's cookie; {instead}"))
+                })
+            }
+        }
+    }
+
+    fn unauthorized(&self) -> ApiError {
+        ApiError::Unauthorized(self.0.help.clone())
     }
 
     fn has_session(&self, cookie: &str, now: Timestamp) -> bool {
@@ -162,18 +220,20 @@ impl Purpose {
     }
 }
 
-/// Lets only those in who may use the API.
+fn cookie(session: String) -> Cookie<'static> {
+    Cookie::build((COOKIE, session)).http_only(true).same_site(SameSite::Strict).path("/").build()
+}
+
+/// Lets only those in who are known, and says who they are. What they may do each endpoint asks for itself.
 pub(super) async fn authenticate(
     State(access): State<Access>,
     jar: CookieJar,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    if access.allows(request.headers(), &jar, Timestamp::now()) {
-        Ok(next.run(request).await)
-    } else {
-        Err(ApiError::Unauthorized)
-    }
+    let caller = access.caller(request.headers(), &jar, Timestamp::now()).await?;
+    request.extensions_mut().insert(caller);
+    Ok(next.run(request).await)
 }
 
 /// Refuses what a page of another site, or of a name that was pointed at this machine, sent.
@@ -189,11 +249,11 @@ fn judge_origin(headers: &HeaderMap) -> Result<(), ApiError> {
     // browser says that name in both headers; only addresses and localhost cannot be re-pointed.
     let carries_cookie = headers.contains_key(header::COOKIE);
     if carries_cookie && !is_address_or_localhost(host) {
-        return Err(ApiError::Forbidden("open the dashboard by address or as localhost"));
+        return Err(ApiError::Forbidden("open the dashboard by address or as localhost".to_owned()));
     }
     match text(header::ORIGIN).and_then(|origin| origin.split_once("://")) {
         Some((_, origin)) if origin != host => {
-            Err(ApiError::Forbidden("a page of another site may not use this API"))
+            Err(ApiError::Forbidden("a page of another site may not use this API".to_owned()))
         }
         _ => Ok(()),
     }
@@ -210,12 +270,16 @@ fn is_address_or_localhost(host: &str) -> bool {
 /// Make a link that logs a browser in, once.
 #[utoipa::path(post, path = "/api/session/links", operation_id = "createLoginLink", tag = "session", responses(
     (status = 200, body = LoginLink), (status = 401, body = ErrorBody)))]
-pub(super) async fn create_link(Extension(access): Extension<Access>) -> Json<LoginLink> {
+pub(super) async fn create_link(
+    caller: Caller,
+    Extension(access): Extension<Access>,
+) -> Result<Json<LoginLink>, ApiError> {
+    caller.is_admin("make links that log in with it")?;
     let code = access.issue(Purpose::Link, Timestamp::now() + LINK_LENGTH);
-    Json(LoginLink { path: format!("/login?code={code}") })
+    Ok(Json(LoginLink { path: format!("/login?code={code}") }))
 }
 
-/// Exchange the admin token for a session cookie.
+/// Exchange a token for a session cookie.
 #[utoipa::path(post, path = "/api/session", operation_id = "logIn", tag = "session", request_body = Login, security(()), responses(
     (status = 200, body = Done), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody)))]
 pub(super) async fn log_in(
@@ -223,10 +287,8 @@ pub(super) async fn log_in(
     jar: CookieJar,
     Json(login): Json<Login>,
 ) -> Result<(CookieJar, Json<Done>), ApiError> {
-    if !access.is_admin_token(login.token.trim()) {
-        return Err(ApiError::Unauthorized);
-    }
-    Ok((jar.add(access.session_cookie(Timestamp::now())), Done::because("logged in")))
+    let session = access.log_in(login.token.trim(), Timestamp::now()).await?;
+    Ok((jar.add(session), Done::because("logged in")))
 }
 
 /// Follows a one-time link. Not part of the API: it is opened in a browser.

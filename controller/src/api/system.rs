@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use penstock_controller_core::Plan;
+use penstock_controller_core::access::Listing;
 use penstock_controller_core::world::Objects;
 use penstock_crds::account::status::State as AccountState;
 use penstock_proto::ids::AccountId;
@@ -15,8 +16,9 @@ use penstock_proto::snapshot::Strategy;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::error::ErrorBody;
+use super::error::{ApiError, ErrorBody};
 use super::extract::Json;
+use super::rights::Caller;
 use crate::cluster::{Cluster, Problem};
 use crate::fleet::{Fleet, Proxy};
 use crate::grpc::Registry;
@@ -129,15 +131,28 @@ pub(super) async fn health(State(state): State<ApiState>) -> (StatusCode, Json<H
 /// and only while Postgres answers.
 #[utoipa::path(get, path = "/api/proxies", operation_id = "listProxies", tag = "system", responses(
     (status = 200, body = Vec<Proxy>), (status = 401, body = ErrorBody)))]
-pub(super) async fn proxies(State(state): State<ApiState>) -> Json<Vec<Proxy>> {
-    Json(state.fleet.proxies(&state.store).await)
+pub(super) async fn proxies(
+    State(state): State<ApiState>,
+    caller: Caller,
+) -> Result<Json<Vec<Proxy>>, ApiError> {
+    let mut proxies = state.fleet.proxies(&state.store).await;
+    let namespaces = proxies.iter().map(|proxy| proxy.namespace.as_str());
+    let sight = caller.sight(Listing::Accounts, namespaces).await?;
+    proxies.retain(|proxy| sight.sees(&proxy.namespace));
+    Ok(Json(proxies))
 }
 
 /// Show the settings in force, without secrets.
 #[utoipa::path(get, path = "/api/config", operation_id = "getConfig", tag = "system", responses(
     (status = 200, body = Settings), (status = 401, body = ErrorBody)))]
-pub(super) async fn config(State(state): State<ApiState>) -> Json<Settings> {
-    Json(Settings::clone(&state.settings))
+pub(super) async fn config(
+    State(state): State<ApiState>,
+    caller: Caller,
+) -> Result<Json<Settings>, ApiError> {
+    // Of no tenant; but who sees nothing here has no business with it.
+    let objects = state.view().objects;
+    caller.sight(Listing::Accounts, objects.accounts.keys().map(AccountId::namespace)).await?;
+    Ok(Json(Settings::clone(&state.settings)))
 }
 
 /// List the strategies a pool may have.
@@ -162,14 +177,19 @@ pub(super) struct ManifestProblem {
 /// List what is not in force of the manifests, and why.
 #[utoipa::path(get, path = "/api/problems", operation_id = "listProblems", tag = "system", responses(
     (status = 200, body = Vec<ManifestProblem>), (status = 401, body = ErrorBody)))]
-pub(super) async fn problems(State(state): State<ApiState>) -> Json<Vec<ManifestProblem>> {
+pub(super) async fn problems(
+    State(state): State<ApiState>,
+    caller: Caller,
+) -> Result<Json<Vec<ManifestProblem>>, ApiError> {
+    // They name what is in any namespace.
+    caller.may_see_everything().await?;
     let problems = Arc::clone(&state.cluster.problems().borrow());
     let shown = problems.iter().map(|Problem { file, line, message }| ManifestProblem {
         file: file.clone(),
         line: *line,
         message: message.clone(),
     });
-    Json(shown.collect())
+    Ok(Json(shown.collect()))
 }
 
 /// Which models the accounts name.
@@ -189,24 +209,22 @@ pub(super) struct ModelRules {
 /// Show which models each account serves, and under which names.
 #[utoipa::path(get, path = "/api/models", operation_id = "listModels", tag = "system", responses(
     (status = 200, body = Vec<ModelRules>), (status = 401, body = ErrorBody)))]
-pub(super) async fn models(State(state): State<ApiState>) -> Json<Vec<ModelRules>> {
+pub(super) async fn models(
+    State(state): State<ApiState>,
+    caller: Caller,
+) -> Result<Json<Vec<ModelRules>>, ApiError> {
     let plan = state.view().plan;
     let accounts = plan.resources.values().filter_map(|versioned| match &versioned.resource {
         Resource::Account(account) => Some(account),
         _ => None,
     });
-    Json(
-        accounts
-            .map(|account| ModelRules {
-                account: account.id.as_str().to_owned(),
-                provider: account.provider.clone(),
-                allow: account.allow_models.clone(),
-                map: account
-                    .model_map
-                    .iter()
-                    .map(|entry| (entry.glob.clone(), entry.models.clone()))
-                    .collect(),
-            })
-            .collect(),
-    )
+    let sight = caller.sight(Listing::Accounts, accounts.clone().map(|one| one.id.namespace())).await?;
+    let seen = accounts.filter(|account| sight.sees(account.id.namespace()));
+    let rules = seen.map(|account| ModelRules {
+        account: account.id.as_str().to_owned(),
+        provider: account.provider.clone(),
+        allow: account.allow_models.clone(),
+        map: account.model_map.iter().map(|entry| (entry.glob.clone(), entry.models.clone())).collect(),
+    });
+    Ok(Json(rules.collect()))
 }

@@ -6,17 +6,19 @@ use std::sync::Arc;
 use anyhow::Context;
 use jiff::Timestamp;
 use kube::Client;
-use penstock_proto::secret::Secret;
 
 use super::Parts;
 use super::tasks::Tasks;
+use crate::api::{Access, Rights};
 use crate::certificates::Certificates;
 use crate::certificates::distribute::Distribution;
 use crate::certificates::keeper::Keeper;
+use crate::cluster::kubernetes::people::People;
 use crate::config::{Config, InCluster};
 use crate::grpc::Identity;
 use crate::grpc::identity::review::Reviews;
 use crate::issuer;
+use crate::metrics::Review;
 use crate::own_secret::OwnSecret;
 use crate::reconcile::Clock;
 use crate::tokens::{shared_token, token};
@@ -26,7 +28,8 @@ pub(super) struct Trust {
     /// How proxies prove who they are.
     pub(super) identity: Identity,
     pub(super) certificates: Certificates,
-    pub(super) admin_token: Secret,
+    /// Who may use the management API.
+    pub(super) access: Access,
 }
 
 /// Opens what there is, makes what there is not.
@@ -41,7 +44,7 @@ fn alone(config: &Config) -> anyhow::Result<Trust> {
     Ok(Trust {
         identity: Identity::SharedToken(token(&config.data.join("proxy-token"))?),
         certificates: Certificates::open(&config.data, &names_of(config), Timestamp::now())?,
-        admin_token: token(&config.data.join("admin-token"))?,
+        access: Access::by_token(token(&config.data.join("admin-token"))?),
     })
 }
 
@@ -60,6 +63,9 @@ async fn shared(
     let certificates = Certificates::of(authority, &names, Timestamp::now())?;
     let secret = OwnSecret::new(client.clone(), &own_namespace, &format!("{name}-admin-token"));
     let admin_token = shared_token(&secret).await.context("opening the admin token")?;
+    let reviews = &parts.metrics.reviews;
+    let rights = Rights::new(Box::new(People::new(client.clone())), Arc::clone(&clock), reviews);
+    let access = Access::in_cluster(admin_token, &secret.name(), rights);
 
     let keeping = keeper.run(certificates.clone(), parts.election.clone());
     let stop = tasks.stop_front.clone();
@@ -80,8 +86,10 @@ async fn shared(
         reading.await;
         Ok(())
     });
-    let reviews = Reviews::of_cluster(client.clone(), gateways, clock);
-    Ok(Trust { identity: Identity::TokenReview(Arc::new(reviews)), certificates, admin_token })
+    let asked = reviews.of(Review::ProxyToken);
+    let identity =
+        Identity::TokenReview(Arc::new(Reviews::of_cluster(client.clone(), gateways, clock, asked)));
+    Ok(Trust { identity, certificates, access })
 }
 
 /// The names that proxies use: those that were said, and the address if it is one.

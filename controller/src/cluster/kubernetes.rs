@@ -23,6 +23,8 @@
 //! | each of `--namespaces`, may be left out | (core) | namespaces | get | the same |
 //! | watched | events.k8s.io | events | create, patch | what began or ended |
 //! | own | coordination.k8s.io | leases | get, create, update | who leads (`<name>-controller`) |
+//! | cluster | authentication.k8s.io | tokenreviews | create | who a proxy is, and who calls the management API |
+//! | cluster | authorization.k8s.io | subjectaccessreviews | create | what that caller may do |
 //!
 //! | module | what it owns |
 //! |---|---|
@@ -35,11 +37,13 @@
 //! | `edit` | writing accounts and Secrets |
 //! | `status` | writing statuses |
 //! | `events` | telling of what began or ended |
+//! | [`people`] | who calls the management API, and what they may do |
 
 pub mod client;
 mod edit;
 mod events;
 mod listing;
+pub mod people;
 mod prices;
 mod read;
 mod state;

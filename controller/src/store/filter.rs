@@ -28,6 +28,8 @@ pub struct RequestFilter {
     pub ending: Option<Ending>,
     /// The caller's namespace.
     pub namespace: Option<String>,
+    /// Only callers of these namespaces; `None` = of any, and of none.
+    pub callers_in: Option<Vec<String>>,
     /// The caller's `ServiceAccount`.
     pub service_account: Option<String>,
     /// Name of the caller's client key.
@@ -154,6 +156,9 @@ impl RequestFilter {
         }
         if !self.providers.is_empty() {
             conditions.add("provider = ANY(?)", self.providers.clone());
+        }
+        if let Some(namespaces) = &self.callers_in {
+            conditions.add("caller_namespace = ANY(?)", namespaces.clone());
         }
         let caller = [
             ("caller_namespace = ?", &self.namespace),

@@ -99,6 +99,14 @@ impl Store {
         let row = self.client().await?.query_opt(&sql, &[&id]).await.map_err(StoreError::at(step))?;
         row.as_ref().map(RequestRow::read).transpose().map_err(StoreError::at(step))
     }
+
+    /// The namespaces of all callers that the history knows.
+    pub async fn caller_namespaces(&self) -> Result<Vec<String>, StoreError> {
+        let step = "list the callers' namespaces";
+        let sql = "SELECT DISTINCT caller_namespace FROM rollup_day WHERE caller_namespace <> ''";
+        let rows = self.client().await?.query(sql, &[]).await.map_err(StoreError::at(step))?;
+        rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(StoreError::at(step))
+    }
 }
 
 #[cfg(test)]

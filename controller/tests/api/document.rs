@@ -4,8 +4,12 @@ use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
 /// Errors that any operation may answer with, described once as its default.
-const EVERYWHERE: [StatusCode; 3] =
-    [StatusCode::FORBIDDEN, StatusCode::METHOD_NOT_ALLOWED, StatusCode::PAYLOAD_TOO_LARGE];
+const EVERYWHERE: [StatusCode; 4] = [
+    StatusCode::FORBIDDEN,
+    StatusCode::METHOD_NOT_ALLOWED,
+    StatusCode::PAYLOAD_TOO_LARGE,
+    StatusCode::SERVICE_UNAVAILABLE,
+];
 
 pub(crate) struct Document {
     whole: Value,

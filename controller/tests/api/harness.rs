@@ -64,6 +64,15 @@ impl Api {
 
     /// With accounts that come from the environment.
     pub(crate) async fn with_keys(api_keys: Vec<(Provider, Secret)>) -> Self {
+        Self::with(api_keys, Access::by_token(Secret::new(TOKEN))).await
+    }
+
+    /// For others than the administrator, too.
+    pub(crate) async fn with_access(access: Access) -> Self {
+        Self::with(Vec::new(), access).await
+    }
+
+    async fn with(api_keys: Vec<(Provider, Secret)>, access: Access) -> Self {
         let (database, folder) = (support::database().await, tempfile::tempdir().unwrap());
         let mut tasks = JoinSet::new();
         let (ingest, ingester) = ingest::channel(database.store.clone(), Arc::new(|_| Some(COST)));
@@ -93,7 +102,7 @@ impl Api {
             proxies,
             settings,
         };
-        let router = api::router(state, Access::by_token(Secret::new(TOKEN)));
+        let router = api::router(state, access);
         tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
         let http = Client::builder(TokioExecutor::new()).build_http();
         let document = Document::new();

@@ -11,6 +11,7 @@ use k8s_openapi::api::authentication::v1::TokenReviewStatus;
 use penstock_controller::grpc::Identity;
 use penstock_controller::grpc::identity::review::{Reviewer, Reviews};
 use penstock_controller::ingest::Ingest;
+use penstock_controller::metrics::Asked;
 use penstock_controller::store::Store;
 use penstock_controller::store::embedded::Embedded;
 use penstock_controller::store::row::CallerRow;
@@ -80,7 +81,7 @@ fn objects() -> Objects {
 
 async fn controller_with(ingest: Ingest, age: Duration) -> Controller {
     let gateways = Gateways::parse(["system/gateway"]).unwrap();
-    let reviews = Reviews::new(Box::new(Cluster), gateways, Arc::new(Timestamp::now));
+    let reviews = Reviews::new(Box::new(Cluster), gateways, Arc::new(Timestamp::now), Asked::default());
     let identity = Identity::TokenReview(Arc::new(reviews));
     Controller::of(identity, objects(), ingest, |grpc| grpc.with_stream_age(age)).await
 }

@@ -63,7 +63,7 @@ async fn a_reset_leaves_nothing_and_counting_begins_anew() {
     let now = at("2026-11-21T12:00:00Z");
     database.store.write(&[priced(event(now, 1)), priced(event(now, 2))]).await.expect("written");
     assert_eq!(database.store.reset().await.expect("reset"), 2);
-    assert_eq!(database.store.stats().await.expect("statistics").total_requests, 0);
+    assert_eq!(database.store.stats(None).await.expect("statistics").total_requests, 0);
     database.store.write(&[priced(event(now, 3))]).await.expect("written");
-    assert_eq!(database.store.stats().await.expect("statistics").total_requests, 1);
+    assert_eq!(database.store.stats(None).await.expect("statistics").total_requests, 1);
 }

@@ -131,7 +131,7 @@ async fn each_filter_finds_its_rows_and_no_others() {
 #[tokio::test]
 async fn statistics_count_who_stayed_and_name_what_failed() {
     let database = with(&four()).await;
-    let stats = database.store.stats().await.expect("statistics");
+    let stats = database.store.stats(None).await.expect("statistics");
     assert_eq!(stats.total_requests, 4);
     // One complete, one refused, one cut; who left is held against nobody.
     assert!((stats.success_rate - 100.0 / 3.0).abs() < 1e-9, "{}", stats.success_rate);
@@ -224,7 +224,7 @@ async fn nothing_stored_is_an_answer_too() {
     let span = Range::Hour.ending_at(at("2026-11-21T12:30:00Z"));
     let answer = database.store.analytics(span, &RequestFilter::default()).await.expect("an answer");
     assert_eq!((answer.time_series.len(), answer.totals.measures.requests), (60, 0));
-    assert_eq!(database.store.stats().await.expect("statistics").recent_errors, Vec::<String>::new());
+    assert_eq!(database.store.stats(None).await.expect("statistics").recent_errors, Vec::<String>::new());
     let size = database.store.size().await.expect("a size");
     assert_eq!((size.rows, size.partitions, size.oldest_day), (0, 0, None));
     assert!(size.database_bytes > 0);

@@ -331,7 +331,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Exchange the admin token for a session cookie. */
+        /** Exchange a token for a session cookie. */
         post: operations["logIn"];
         delete?: never;
         options?: never;
@@ -747,9 +747,9 @@ export interface components {
             /** @enum {string} */
             type: "missed";
         };
-        /** @description The admin token, to be exchanged for a session cookie. */
+        /** @description A token, to be exchanged for a session cookie. */
         Login: {
-            /** @description Content of the file `admin-token`. */
+            /** @description The admin token; in a cluster also one that its API server accepts. */
             token: string;
         };
         /** @description Where a one-time link leads. */

@@ -2,7 +2,7 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { api } from "../api/client";
 
-/** Asks for the admin token and exchanges it for a session cookie. */
+/** Asks for a token and exchanges it for a session cookie. */
 export function Login() {
   const [token, setToken] = useState("");
   const queries = useQueryClient();
@@ -20,10 +20,12 @@ export function Login() {
         <h1 className="text-lg font-semibold">Penstock</h1>
         <p className="text-sm text-muted">
           Open the link that <code>penstock up</code> printed, or paste the admin token; it is in the file{" "}
-          <code>admin-token</code> of the data folder.
+          <code>admin-token</code> of the data folder. In a cluster, paste a token of yours (
+          <code>kubectl create token</code>), or the admin token of the Secret{" "}
+          <code>penstock-admin-token</code>.
         </p>
         <label className="flex flex-col gap-1 text-sm">
-          Admin token
+          Token
           <input
             type="password"
             autoComplete="current-password"

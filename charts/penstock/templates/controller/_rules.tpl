@@ -82,10 +82,14 @@ something fail: a rule that is not needed does not belong here.
 
 {{/* What only a ClusterRole can say. */}}
 {{- define "penstock.rules.cluster" -}}
-# Who a proxy is. (The keys by which gateways check the tokens of their callers may be read by every ServiceAccount:
+# Who a proxy is, and who calls the management API. (The keys by which gateways check the tokens of their callers may be read by every ServiceAccount:
 # ClusterRole system:service-account-issuer-discovery.)
 - apiGroups: [authentication.k8s.io]
   resources: [tokenreviews]
+  verbs: [create]
+# What whoever calls the management API may do.
+- apiGroups: [authorization.k8s.io]
+  resources: [subjectaccessreviews]
   verbs: [create]
 # Labels of namespaces, for allowedNamespaces.from: Selector.
 - apiGroups: [""]

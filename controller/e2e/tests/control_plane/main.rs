@@ -7,6 +7,7 @@ mod edits;
 mod leader;
 mod objects;
 mod outages;
+mod people;
 mod references;
 mod replica;
 mod rights;

@@ -21,7 +21,7 @@ use penstock_controller::grpc::identity::review::Reviews;
 use penstock_controller::grpc::{Registry, identity::Peer};
 use penstock_controller::issuer;
 use penstock_controller::leader::Election;
-use penstock_controller::metrics::Metrics;
+use penstock_controller::metrics::{Asked, Metrics};
 use penstock_controller::own_secret::OwnSecret;
 use penstock_controller::reconcile::{self, Clock};
 use penstock_controller::tokens::shared_token;
@@ -94,7 +94,7 @@ async fn a_proxy_is_who_its_token_says_and_only_with_a_token_for_us() {
     with_temp_ns(&client, async |namespace: &str| {
         let controller = with_rights(server, namespace, None, reviews()).await;
         let gateways = Gateways::parse([format!("{namespace}/gateway").as_str()]).unwrap();
-        let reviews = Reviews::of_cluster(controller, gateways, real_time());
+        let reviews = Reviews::of_cluster(controller, gateways, real_time(), Asked::default());
         let identity = Identity::TokenReview(Arc::new(reviews));
         pod(&client, namespace, "web-1").await;
 
@@ -134,8 +134,12 @@ async fn while_the_api_server_is_away_known_proxies_stay_known() {
     let passed = Arc::clone(&minutes);
     let clock: Clock =
         Arc::new(move || Timestamp::now() + SignedDuration::from_mins(passed.load(Ordering::Relaxed)));
-    let identity =
-        Identity::TokenReview(Arc::new(Reviews::of_cluster(server.client(), Gateways::default(), clock)));
+    let identity = Identity::TokenReview(Arc::new(Reviews::of_cluster(
+        server.client(),
+        Gateways::default(),
+        clock,
+        Asked::default(),
+    )));
     ask(&identity, &known).await.unwrap();
     server.stop();
     minutes.store(30, Ordering::Relaxed);

@@ -105,13 +105,38 @@ async fn the_management_api(team: &Team) -> Result<()> {
     somebody_of_the_cluster(team, &address).await
 }
 
+/// A ServiceAccount without any right to accounts, and one that may look at those of its namespace.
 async fn somebody_of_the_cluster(team: &Team, address: &str) -> Result<()> {
-    let token = ["create", "token", "app", "-n", team.namespace(), "--audience=penstock"];
-    let token = team.cluster().kubectl(&token).await?;
     let accounts = format!("http://{address}:{API_PORT}/api/accounts");
-    let refused = web::call(Method::GET, &accounts, Some(token.trim()), None).await;
-    ensure!(refused.is_err(), "a workload may not see accounts, and got {refused:?}");
+    let refused = web::call(Method::GET, &accounts, Some(&token(team, "app").await?), None).await;
+    let said = format!("{:#}", refused.err().context("a workload may not see accounts")?);
+    ensure!(said.contains("403") && said.contains("provideraccounts"), "{said}");
+    let rule = json!({ "apiGroups": ["penstock.dev"], "resources": ["provideraccounts"], "verbs": ["list"] });
+    let group = "rbac.authorization.k8s.io";
+    team.apply(&json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "reader" } }))
+        .await?;
+    team.apply(&json!({
+        "apiVersion": format!("{group}/v1"), "kind": "Role", "metadata": { "name": "reader" }, "rules": [rule],
+    }))
+    .await?;
+    team.apply(&json!({
+        "apiVersion": format!("{group}/v1"), "kind": "RoleBinding", "metadata": { "name": "reader" },
+        "roleRef": { "apiGroup": group, "kind": "Role", "name": "reader" },
+        "subjects": [{ "kind": "ServiceAccount", "name": "reader", "namespace": team.namespace() }],
+    }))
+    .await?;
+    let shown = web::call(Method::GET, &accounts, Some(&token(team, "reader").await?), None).await?;
+    let namespaces = shown.as_array().context("a list")?.iter().map(|one| one["namespace"].as_str());
+    let namespaces: Vec<_> = namespaces.collect();
+    let own = Some(team.namespace());
+    ensure!(!namespaces.is_empty() && namespaces.iter().all(|one| *one == own), "{namespaces:?}");
     Ok(())
+}
+
+/// For the API server, as `kubectl create token` makes it.
+async fn token(team: &Team, account: &str) -> Result<String> {
+    let token = team.cluster().kubectl(&["create", "token", account, "-n", team.namespace()]).await?;
+    Ok(token.trim().to_owned())
 }
 
 async fn admin_token(team: &Team) -> Result<String> {

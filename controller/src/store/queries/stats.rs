@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use super::measures::{self, Measures};
 use crate::store::Store;
 use crate::store::error::StoreError;
+use crate::store::filter::RequestFilter;
 
 /// Models named at most.
 const TOP_MODELS: usize = 10;
@@ -64,16 +65,19 @@ pub struct AccountShare {
 }
 
 impl Store {
-    /// The numbers of the overview.
-    pub async fn stats(&self) -> Result<Stats, StoreError> {
+    /// The numbers of the overview, of callers in these namespaces; `None` = of all.
+    pub async fn stats(&self, callers_in: Option<Vec<String>>) -> Result<Stats, StoreError> {
         let step = "compute statistics";
         let client = self.client().await?;
+        let filter = RequestFilter { callers_in, ..RequestFilter::default() };
+        let conditions = filter.on_rollup();
         let sql = format!(
-            "SELECT grouping(model, account), model, account, {} FROM rollup_day \
+            "SELECT grouping(model, account), model, account, {} FROM rollup_day {} \
              GROUP BY GROUPING SETS ((), (model), (account))",
-            measures::columns()
+            measures::columns(),
+            conditions.sql(),
         );
-        let lines = client.query(&sql, &[]).await.map_err(StoreError::at(step))?;
+        let lines = client.query(&sql, &conditions.params()).await.map_err(StoreError::at(step))?;
         let mut totals = Measures::default();
         let mut models: Vec<(String, Measures)> = Vec::new();
         let mut accounts: Vec<(String, Measures)> = Vec::new();
@@ -85,7 +89,7 @@ impl Store {
                 _ => totals = measures,
             }
         }
-        let recent_errors = self.recent_errors(&client).await.map_err(StoreError::at(step))?;
+        let recent_errors = self.recent_errors(&client, &filter).await.map_err(StoreError::at(step))?;
         let accounts = account_shares(accounts);
         Ok(Stats {
             total_requests: totals.requests,
@@ -104,11 +108,17 @@ impl Store {
     async fn recent_errors(
         &self,
         client: &deadpool_postgres::Client,
+        filter: &RequestFilter,
     ) -> Result<Vec<String>, tokio_postgres::Error> {
-        let sql = "SELECT CASE WHEN error <> '' THEN error \
+        let mut conditions = filter.on_rows();
+        conditions.add_plain("failed");
+        let sql = format!(
+            "SELECT CASE WHEN error <> '' THEN error \
                 ELSE concat(method, ' ', path, ': ', status, ', ', ending) END \
-             FROM requests WHERE failed ORDER BY id DESC LIMIT $1";
-        let rows = client.query(sql, &[&RECENT_ERRORS]).await?;
+             FROM requests {} ORDER BY id DESC LIMIT {RECENT_ERRORS}",
+            conditions.sql()
+        );
+        let rows = client.query(&sql, &conditions.params()).await?;
         rows.iter().map(|row| row.try_get(0)).collect()
     }
 }

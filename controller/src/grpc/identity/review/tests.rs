@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
 use base64::Engine;
@@ -39,7 +40,7 @@ impl Fake {
         let fake = Arc::clone(self);
         let clock: Clock =
             Arc::new(move || Timestamp::from_second(fake.now.load(Ordering::Relaxed)).unwrap());
-        Reviews::new(Box::new(Handle(Arc::clone(self))), Gateways::default(), clock)
+        Reviews::new(Box::new(Handle(Arc::clone(self))), Gateways::default(), clock, Asked::default())
     }
 
     fn asked(&self) -> usize {
@@ -102,7 +103,7 @@ async fn a_token_that_proves_nothing_is_refused_and_not_asked_about_at_every_try
     fake.at(5);
     assert_eq!(reviews.whose("bad").await, Err(Unproven::Refused));
     assert_eq!(fake.asked(), 2);
-    for never in ["", &"x".repeat(LONGEST + 1)] {
+    for never in ["", &"x".repeat(LONGEST_TOKEN + 1)] {
         assert_eq!(reviews.whose(never).await, Err(Unproven::Refused));
     }
     assert_eq!(fake.asked(), 2);
@@ -115,5 +116,5 @@ async fn a_flood_of_made_up_tokens_takes_no_more_than_its_room() {
     for number in 0..CAPACITY + 5 {
         let _ = reviews.whose(&format!("bad {number}")).await;
     }
-    assert!(reviews.known.lock().len() <= CAPACITY);
+    assert!(reviews.known.len() <= CAPACITY);
 }
