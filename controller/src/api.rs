@@ -87,7 +87,7 @@ pub fn router(state: ApiState, access: Access) -> Router {
         .layer(middleware::from_fn_with_state(access.clone(), session::authenticate))
         .merge(open)
         .method_not_allowed_fallback(no_such_method)
-        .layer(middleware::from_fn(session::same_site_only))
+        .layer(middleware::from_fn_with_state(access.clone(), session::same_site_only))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(Extension(access))
         .with_state(state)

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use penstock_controller_core::identity::Gateways;
+use penstock_controller_core::site::PublicHosts;
 use penstock_crds::Provider;
 use penstock_proto::secret::Secret;
 
@@ -29,6 +30,8 @@ pub struct Config {
     pub data: PathBuf,
     /// Management API, dashboard and metrics; port 0 = any free one.
     pub api_listen: SocketAddr,
+    /// Names by which browsers reach the dashboard, besides addresses and localhost.
+    pub public_hosts: PublicHosts,
     /// Where proxies connect.
     pub grpc_listen: SocketAddr,
     /// Names by which proxies reach the gRPC listener, besides its address and those of loopback.

@@ -13,6 +13,7 @@
 //! | [`inject`] | what becomes of a pod when a sidecar is put into it |
 //! | [`identity`] | who a proxy is, what that lets it see, and how long a review of its token counts |
 //! | [`access`] | what a caller of the management API must be allowed for what it asks, and what it sees |
+//! | [`site`] | whether a call may be one of the dashboard's own pages |
 //! | [`issuer`] | what an API server publishes of how it signs tokens |
 //! | [`authority`] | when the controller's own authority is replaced, and how nobody notices |
 //! | [`damp`] | when a status is worth a write, and what of it a replica may write |
@@ -38,6 +39,7 @@ pub mod price;
 pub mod reconcile;
 pub mod references;
 pub mod retention;
+pub mod site;
 pub mod snapshot;
 pub mod status;
 pub mod validate;

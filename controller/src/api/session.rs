@@ -10,12 +10,14 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
+use penstock_controller_core::site::{Foreign, Origins, PublicHosts, judge};
 use penstock_proto::secret::Secret;
 use rand::RngCore;
 use ring::hmac;
@@ -38,6 +40,8 @@ const LINK_LENGTH: SignedDuration = SignedDuration::from_mins(10);
 /// Followed links remembered at most; the oldest go first. A person has a few browsers.
 const MAX_FOLLOWED: usize = 256;
 const COOKIE: &str = "penstock_session";
+/// What a proxy that ends TLS says of its client.
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Who may use the API. Cheap to clone.
 #[derive(Clone)]
@@ -49,6 +53,7 @@ struct Inner {
     rights: Option<Arc<Rights>>,
     /// What to show, for who shows nothing good.
     help: String,
+    public_hosts: PublicHosts,
     signing: hmac::Key,
     seal: Seal,
     /// Links that were followed here, until they end.
@@ -100,25 +105,31 @@ impl Done {
 
 impl Access {
     /// Access by this token alone, which is in the file `admin-token`.
-    pub fn by_token(admin_token: Secret) -> Self {
+    pub fn by_token(admin_token: Secret, public_hosts: PublicHosts) -> Self {
         let help = "the admin token is missing or wrong; it is in the file admin-token of the data folder, sent as \
                     `Authorization: Bearer …`";
-        Self::new(admin_token, None, help.to_owned())
+        Self::new(admin_token, public_hosts, None, help.to_owned())
     }
 
     /// Access by this token, which is in the Secret `named`, and by those of the people of a cluster.
-    pub fn in_cluster(admin_token: Secret, named: &str, rights: Rights) -> Self {
+    pub fn in_cluster(admin_token: Secret, named: &str, rights: Rights, public_hosts: PublicHosts) -> Self {
         let help = format!(
             "the token is missing or not accepted: send one that the API server of the cluster accepts (`kubectl create \
              token …`), or the admin token of the Secret {named}, as `Authorization: Bearer …`"
         );
-        Self::new(admin_token, Some(Arc::new(rights)), help)
+        Self::new(admin_token, public_hosts, Some(Arc::new(rights)), help)
     }
 
-    fn new(admin_token: Secret, rights: Option<Arc<Rights>>, help: String) -> Self {
+    fn new(
+        admin_token: Secret,
+        public_hosts: PublicHosts,
+        rights: Option<Arc<Rights>>,
+        help: String,
+    ) -> Self {
         let signing = hmac::Key::new(hmac::HMAC_SHA256, admin_token.expose().as_bytes());
         let seal = Seal::new(&signing);
-        Self(Arc::new(Inner { admin_token, rights, help, signing, seal, followed: Mutex::default() }))
+        let followed = Mutex::default();
+        Self(Arc::new(Inner { admin_token, rights, help, public_hosts, signing, seal, followed }))
     }
 
     fn is_admin_token(&self, presented: &str) -> bool {
@@ -224,6 +235,12 @@ fn cookie(session: String) -> Cookie<'static> {
     Cookie::build((COOKIE, session)).http_only(true).same_site(SameSite::Strict).path("/").build()
 }
 
+/// To be kept by the browser that sent these headers.
+fn kept(mut session: Cookie<'static>, headers: &HeaderMap) -> Cookie<'static> {
+    session.set_secure(is_encrypted(headers));
+    session
+}
+
 /// Lets only those in who are known, and says who they are. What they may do each endpoint asks for itself.
 pub(super) async fn authenticate(
     State(access): State<Access>,
@@ -237,34 +254,39 @@ pub(super) async fn authenticate(
 }
 
 /// Refuses what a page of another site, or of a name that was pointed at this machine, sent.
-pub(super) async fn same_site_only(request: Request, next: Next) -> Result<Response, ApiError> {
-    judge_origin(request.headers())?;
-    Ok(next.run(request).await)
-}
-
-fn judge_origin(headers: &HeaderMap) -> Result<(), ApiError> {
-    let text = |name| headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
-    let Some(host) = text(header::HOST) else { return Ok(()) };
-    // A page can make a browser call any address under a name of its own (DNS rebinding), but then the
-    // browser says that name in both headers; only addresses and localhost cannot be re-pointed.
-    let carries_cookie = headers.contains_key(header::COOKIE);
-    if carries_cookie && !is_address_or_localhost(host) {
-        return Err(ApiError::Forbidden("open the dashboard by address or as localhost".to_owned()));
-    }
-    match text(header::ORIGIN).and_then(|origin| origin.split_once("://")) {
-        Some((_, origin)) if origin != host => {
+pub(super) async fn same_site_only(
+    State(access): State<Access>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let headers = request.headers();
+    let host = text(headers, &header::HOST).or_else(|| request.uri().authority().map(Authority::as_str));
+    let origins = Origins {
+        host,
+        origin: text(headers, &header::ORIGIN),
+        has_cookie: headers.contains_key(header::COOKIE),
+    };
+    match judge(origins, &access.0.public_hosts) {
+        Ok(()) => Ok(next.run(request).await),
+        Err(Foreign::Host) => Err(ApiError::Forbidden(
+            "open the dashboard by address, as localhost, or by a name of --public-hosts (PENSTOCK_PUBLIC_HOSTS); what \
+             stands before it must pass the Host header on"
+                .to_owned(),
+        )),
+        Err(Foreign::Origin) => {
             Err(ApiError::Forbidden("a page of another site may not use this API".to_owned()))
         }
-        _ => Ok(()),
     }
 }
 
-fn is_address_or_localhost(host: &str) -> bool {
-    let name = host
-        .rsplit_once(':')
-        .map_or(host, |(name, port)| if port.bytes().all(|b| b.is_ascii_digit()) { name } else { host });
-    let name = name.trim_start_matches('[').trim_end_matches(']');
-    name == "localhost" || name.parse::<std::net::IpAddr>().is_ok()
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// Whether the browser speaks TLS, with us or with what stands before us: then its cookie is for TLS only.
+fn is_encrypted(headers: &HeaderMap) -> bool {
+    let origin = text(headers, &header::ORIGIN).is_some_and(|origin| origin.starts_with("https://"));
+    origin || text(headers, &FORWARDED_PROTO) == Some("https")
 }
 
 /// Make a link that logs a browser in, once.
@@ -285,22 +307,24 @@ pub(super) async fn create_link(
 pub(super) async fn log_in(
     Extension(access): Extension<Access>,
     jar: CookieJar,
+    headers: HeaderMap,
     Json(login): Json<Login>,
 ) -> Result<(CookieJar, Json<Done>), ApiError> {
     let session = access.log_in(login.token.trim(), Timestamp::now()).await?;
-    Ok((jar.add(session), Done::because("logged in")))
+    Ok((jar.add(kept(session, &headers)), Done::because("logged in")))
 }
 
 /// Follows a one-time link. Not part of the API: it is opened in a browser.
 pub(super) async fn follow_link(
     Extension(access): Extension<Access>,
     jar: CookieJar,
+    headers: HeaderMap,
     Query(query): Query<LoginQuery>,
 ) -> Response {
     let now = Timestamp::now();
     match query.code {
         Some(code) if access.redeem(&code, now) => {
-            (jar.add(access.session_cookie(now)), Redirect::to("/")).into_response()
+            (jar.add(kept(access.session_cookie(now), &headers)), Redirect::to("/")).into_response()
         }
         // The page asks for the token.
         _ => (StatusCode::SEE_OTHER, Redirect::to("/")).into_response(),
@@ -311,13 +335,13 @@ pub(super) async fn follow_link(
 mod tests {
     use super::*;
 
-    fn headers(pairs: &[(header::HeaderName, &str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect()
+    fn access_by(token: &str) -> Access {
+        Access::by_token(Secret::new(token), PublicHosts::default())
     }
 
     #[test]
     fn a_link_works_once_and_only_for_ten_minutes() {
-        let access = Access::by_token(Secret::new("t"));
+        let access = access_by("t");
         let now: Timestamp = "2026-11-21T10:00:00Z".parse().unwrap();
         let code = access.issue(Purpose::Link, now + LINK_LENGTH);
         assert!(access.redeem(&code, now));
@@ -328,35 +352,19 @@ mod tests {
 
     #[test]
     fn a_session_ends() {
-        let access = Access::by_token(Secret::new("t"));
+        let access = access_by("t");
         let now: Timestamp = "2026-11-21T10:00:00Z".parse().unwrap();
         let cookie = access.session_cookie(now);
         assert!(cookie.http_only() == Some(true) && cookie.same_site() == Some(SameSite::Strict));
         assert!(access.has_session(cookie.value(), now));
         assert!(!access.has_session(cookie.value(), now + SESSION_LENGTH));
-        assert!(Access::by_token(Secret::new("t")).has_session(cookie.value(), now), "at another replica");
-        assert!(!Access::by_token(Secret::new("u")).has_session(cookie.value(), now), "with another token");
+        assert!(access_by("t").has_session(cookie.value(), now), "at another replica");
+        assert!(!access_by("u").has_session(cookie.value(), now), "with another token");
         let longer = cookie.value().replacen(|c: char| c.is_ascii_digit(), "9", 1);
         assert!(!access.has_session(&longer, now));
         assert!(
             !access.has_session(&access.issue(Purpose::Link, now + LINK_LENGTH), now),
             "a link is no session"
         );
-    }
-
-    #[test]
-    fn another_site_and_a_re_pointed_name_are_refused() {
-        use header::{COOKIE, HOST, ORIGIN};
-        let at = "127.0.0.1:8090";
-        assert!(
-            judge_origin(&headers(&[(HOST, at), (ORIGIN, "http://127.0.0.1:8090"), (COOKIE, "a=b")])).is_ok()
-        );
-        assert!(
-            judge_origin(&headers(&[(HOST, at), (ORIGIN, "http://evil.example"), (COOKIE, "a=b")])).is_err()
-        );
-        assert!(judge_origin(&headers(&[(HOST, "evil.example:8090"), (COOKIE, "a=b")])).is_err());
-        assert!(judge_origin(&headers(&[(HOST, "penstock.llm.svc:8090")])).is_ok(), "a program with a token");
-        assert!(judge_origin(&headers(&[(HOST, "[::1]:8090"), (COOKIE, "a=b")])).is_ok());
-        assert!(judge_origin(&headers(&[(HOST, "localhost"), (COOKIE, "a=b")])).is_ok());
     }
 }

@@ -44,7 +44,7 @@ fn alone(config: &Config) -> anyhow::Result<Trust> {
     Ok(Trust {
         identity: Identity::SharedToken(token(&config.data.join("proxy-token"))?),
         certificates: Certificates::open(&config.data, &names_of(config), Timestamp::now())?,
-        access: Access::by_token(token(&config.data.join("admin-token"))?),
+        access: Access::by_token(token(&config.data.join("admin-token"))?, config.public_hosts.clone()),
     })
 }
 
@@ -65,7 +65,7 @@ async fn shared(
     let admin_token = shared_token(&secret).await.context("opening the admin token")?;
     let reviews = &parts.metrics.reviews;
     let rights = Rights::new(Box::new(People::new(client.clone())), Arc::clone(&clock), reviews);
-    let access = Access::in_cluster(admin_token, &secret.name(), rights);
+    let access = Access::in_cluster(admin_token, &secret.name(), rights, config.public_hosts.clone());
 
     let keeping = keeper.run(certificates.clone(), parts.election.clone());
     let stop = tasks.stop_front.clone();

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
+use penstock_controller_core::site::PublicHosts;
 use penstock_crds::Provider;
 use penstock_proto::secret::Secret;
 use serde_json::Value;
@@ -48,6 +49,9 @@ pub(super) struct Raw {
     /// Management API, dashboard and metrics [default: 127.0.0.1:8090]
     #[arg(long, value_name = "HOST:PORT", env = "PENSTOCK_API_LISTEN")]
     api_listen: Option<String>,
+    /// Names by which browsers reach the dashboard, behind an Ingress for example; separated by commas
+    #[arg(long, value_name = "NAMES", env = "PENSTOCK_PUBLIC_HOSTS")]
+    public_hosts: Option<String>,
     /// Where proxies connect [default: 127.0.0.1:8091]
     #[arg(long, value_name = "HOST:PORT", env = "PENSTOCK_GRPC_LISTEN")]
     grpc_listen: Option<String>,
@@ -109,6 +113,8 @@ impl Raw {
             "an address and a port",
             address,
         );
+        let what = "names of hosts separated by commas, without scheme and port";
+        let public_hosts = check.value("public-hosts", self.public_hosts, "", what, public_hosts);
         let tls_names = check.value("tls-names", self.tls_names, "", "names separated by commas", names);
         let days = |text: &str| text.parse().ok().filter(|days| *days >= 1);
         let history_days = check.value(
@@ -134,6 +140,7 @@ impl Raw {
                 api_listen: api_listen?,
                 grpc_listen: grpc_listen?,
                 tls_names: tls_names?,
+                public_hosts: public_hosts?,
                 admission,
                 database,
                 history_days: history_days?,
@@ -225,6 +232,7 @@ impl Check {
 const FLAGS: &[&str] = &[
     "data",
     "api-listen",
+    "public-hosts",
     "grpc-listen",
     "tls-names",
     "database-url",
@@ -265,6 +273,10 @@ fn names(text: &str) -> Option<Vec<String>> {
     let names: Vec<_> =
         text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
     names.iter().all(|name| is_name(name)).then_some(names)
+}
+
+fn public_hosts(text: &str) -> Option<PublicHosts> {
+    PublicHosts::parse(text.split(',').map(str::trim).filter(|name| !name.is_empty())).ok()
 }
 
 fn format(text: &str) -> Option<LogFormat> {

@@ -129,3 +129,25 @@ async fn what_is_not_an_endpoint_is_said_so_in_json() {
     assert!(method.headers.contains_key(header::ALLOW));
     assert!(method.refused(StatusCode::METHOD_NOT_ALLOWED).contains("allow"));
 }
+
+#[tokio::test]
+async fn behind_an_ingress_the_dashboard_is_used_by_its_public_name_and_keeps_its_cookie_to_tls() {
+    let api = Api::start().await;
+    let host = "penstock.example.com";
+    let named = |method, path| api.anybody(method, path).header(header::HOST, host);
+    let from_its_page = |method, path| named(method, path).header(header::ORIGIN, format!("https://{host}"));
+    let log_in = from_its_page(Method::POST, "/api/session").header(header::CONTENT_TYPE, "application/json");
+    let logged_in = api.send(log_in, &json!({"token": TOKEN}).to_string()).await;
+    assert!(set_cookie(&logged_in).contains("Secure"), "{}", set_cookie(&logged_in));
+    let cookie = set_cookie(&logged_in).split(';').next().unwrap();
+    for request in [named(Method::GET, "/api/accounts"), from_its_page(Method::GET, "/api/accounts")] {
+        assert_eq!(api.send(request.header(header::COOKIE, cookie), "").await.status, StatusCode::OK);
+    }
+    let foreign = named(Method::GET, "/api/accounts").header(header::ORIGIN, "https://evil.example");
+    api.send(foreign.header(header::COOKIE, cookie), "").await.refused(StatusCode::FORBIDDEN);
+    let other = api.anybody(Method::GET, "/api/accounts").header(header::HOST, "other.example.com");
+    let refused = api.send(other.header(header::COOKIE, cookie), "").await;
+    assert!(refused.refused(StatusCode::FORBIDDEN).contains("--public-hosts"));
+    let plain = api.call(Method::POST, "/api/session", &json!({"token": TOKEN})).await;
+    assert!(!set_cookie(&plain).contains("Secure"), "over plain HTTP it would be lost");
+}

@@ -19,6 +19,7 @@ use penstock_controller::grpc::Registry;
 use penstock_controller::ingest::{self, Ingest};
 use penstock_controller::metrics::ReconcileMetrics;
 use penstock_controller::reconcile::{self, Reconciler};
+use penstock_controller_core::site::PublicHosts;
 use penstock_crds::Provider;
 use penstock_proto::secret::Secret;
 use serde_json::{Value, json};
@@ -64,7 +65,8 @@ impl Api {
 
     /// With accounts that come from the environment.
     pub(crate) async fn with_keys(api_keys: Vec<(Provider, Secret)>) -> Self {
-        Self::with(api_keys, Access::by_token(Secret::new(TOKEN))).await
+        let public_hosts = PublicHosts::parse(["penstock.example.com"]).unwrap();
+        Self::with(api_keys, Access::by_token(Secret::new(TOKEN), public_hosts)).await
     }
 
     /// For others than the administrator, too.

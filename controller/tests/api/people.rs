@@ -12,6 +12,7 @@ use k8s_openapi::api::authentication::v1::TokenReviewStatus;
 use k8s_openapi::api::authorization::v1::{SubjectAccessReviewSpec, SubjectAccessReviewStatus};
 use penstock_controller::api::{Access, Rights, rights::Judge};
 use penstock_controller::metrics::ReviewMetrics;
+use penstock_controller_core::site::PublicHosts;
 use penstock_proto::secret::Secret;
 use serde_json::{Value, json};
 
@@ -46,7 +47,9 @@ impl Fake {
         let judge = Box::new(Handle(Arc::clone(self)));
         let rights = Rights::new(judge, Arc::new(Timestamp::now), &ReviewMetrics::default());
         let secret = "penstock-system/penstock-admin-token";
-        let api = Api::with_access(Access::in_cluster(Secret::new(TOKEN), secret, rights)).await;
+        let api =
+            Api::with_access(Access::in_cluster(Secret::new(TOKEN), secret, rights, PublicHosts::default()))
+                .await;
         for (namespace, name) in [("llm", "a"), ("search", "b")] {
             let new = json!({"name": name, "namespace": namespace, "provider": "ollama"});
             let created = api.call(Method::POST, "/api/accounts", &new).await;

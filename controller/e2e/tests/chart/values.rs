@@ -15,6 +15,7 @@ fn a_mistake_is_refused_with_a_message_that_names_it() {
         ),
         ("controller.replicas=0", "/controller/replicas': minimum: got 0, want 1"),
         ("controller.logFormat=xml", "/controller/logFormat': value must be one of 'json', 'text'"),
+        ("controller.publicHosts={https://penstock.example.com}", "/controller/publicHosts/0'"),
         ("gateway.maxBody=64MB", "/gateway/maxBody'"),
         ("gateway.service.port=70000", "/gateway/service/port': maximum: got 70,000, want 65,535"),
         (

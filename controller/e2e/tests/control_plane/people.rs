@@ -17,6 +17,7 @@ use penstock_controller::ingest;
 use penstock_controller::metrics::ReviewMetrics;
 use penstock_controller::store::Store;
 use penstock_controller::store::postgres::Target;
+use penstock_controller_core::site::PublicHosts;
 use penstock_e2e::api_server::Token;
 use penstock_e2e::{ApiServer, with_temp_ns};
 use penstock_proto::secret::Secret;
@@ -65,8 +66,10 @@ impl Controller {
                 history_days: 1,
             }),
         };
-        let router =
-            api::router(state, Access::in_cluster(Secret::new(ADMIN), "penstock-admin-token", rights));
+        let router = api::router(
+            state,
+            Access::in_cluster(Secret::new(ADMIN), "penstock-admin-token", rights, PublicHosts::default()),
+        );
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut tasks = JoinSet::new();
