@@ -28,7 +28,7 @@ use tracing::info;
 
 use crate::api::{self, Access, ApiState, Settings, probes};
 use crate::budget::Budgets;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Notice};
 use crate::config::{Config, InCluster, Source};
 use crate::fleet::Fleet;
 use crate::grpc::{Grpc, Registry};
@@ -111,9 +111,10 @@ async fn start(config: &Config, tasks: &mut Tasks) -> anyhow::Result<()> {
 async fn parts(config: &Config, tasks: &mut Tasks) -> anyhow::Result<Parts> {
     let database = database(config, tasks).await?;
     let store = Store::new(database)?;
-    let Opened { cluster, election, api_server } = source::open(config, tasks).await?;
+    let mut metrics = Metrics::new();
+    let Opened { cluster, election, api_server } = source::open(config, &metrics.cluster, tasks).await?;
     let (ingest, ingester) = ingest::channel(store.clone(), history::pricer(cluster.prices()));
-    let (registry, mut metrics) = (Registry::default(), Metrics::new());
+    let registry = Registry::default();
     let fleet = Arc::new(Fleet::new(registry.clone(), config.database.is_some()));
     let ingester = ingester.among(fleet.id(), fleet.accompanied());
     metrics.watch(registry.clone(), ingest.clone());
@@ -137,14 +138,19 @@ async fn parts(config: &Config, tasks: &mut Tasks) -> anyhow::Result<Parts> {
         writing.await;
         Ok(())
     });
-    let applying = apply::run(cluster.clone(), reconciler.plan(), election.clone(), tasks.stop_front.clone());
+    let (counted, stop) = (metrics.cluster.clone(), tasks.stop_front.clone());
+    let applying = apply::run(cluster.clone(), reconciler.plan(), election.clone(), counted, stop);
     tasks.front("apply", async move {
         applying.await;
         Ok(())
     });
-    let telling = refusals::run(cluster.clone(), registry.clone(), tasks.stop_front.clone());
+    let (told, proxies, stop) = (cluster.clone(), registry.clone(), tasks.stop_front.clone());
     tasks.front("refusals", async move {
-        telling.await;
+        let tell = |refused| {
+            let told = told.clone();
+            async move { told.tell(Notice::Refused(&refused)).await }
+        };
+        refusals::run(tell, proxies, stop).await;
         Ok(())
     });
     Ok(Parts { cluster, election, api_server, reconciler, registry, store, ingest, fleet, metrics })

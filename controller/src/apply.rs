@@ -18,6 +18,7 @@ use tracing::{info, warn};
 
 use crate::cluster::{Cluster, Notice, Outcome, Written};
 use crate::leader::{Election, Leadership};
+use crate::metrics::ClusterMetrics;
 
 /// What comes in a burst is written together.
 const TOGETHER: Duration = Duration::from_millis(100);
@@ -33,9 +34,11 @@ pub async fn run(
     cluster: Cluster,
     mut plans: watch::Receiver<Arc<Plan>>,
     mut election: Election,
+    metrics: ClusterMetrics,
     stop: CancellationToken,
 ) {
-    let mut applier = Applier { cluster, pacer: Pacer::default(), began: Instant::now(), failing: false };
+    let (pacer, began) = (Pacer::default(), Instant::now());
+    let mut applier = Applier { cluster, pacer, began, metrics, failing: false };
     loop {
         let ends = stop.is_cancelled();
         if ends {
@@ -73,6 +76,7 @@ struct Applier {
     cluster: Cluster,
     pacer: Pacer,
     began: Instant,
+    metrics: ClusterMetrics,
     /// The last pass left something unwritten, and that was said.
     failing: bool,
 }
@@ -111,6 +115,7 @@ impl Applier {
     /// Remembers how it went; whether something is to be tried again.
     fn note(&mut self, due: &[StatusWrite], written: Written) -> bool {
         for (write, outcome) in due.iter().zip(&written.outcomes) {
+            self.metrics.wrote_status(outcome.as_label());
             if *outcome == Outcome::Failed {
                 self.pacer.failed(write);
             }

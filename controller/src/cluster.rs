@@ -140,6 +140,17 @@ pub enum WriteError {
     },
 }
 
+impl Outcome {
+    /// Stable label for metrics.
+    pub fn as_label(self) -> &'static str {
+        match self {
+            Self::Written => "written",
+            Self::Superseded => "superseded",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 impl WriteError {
     /// Whether the same may succeed later without anybody changing the request.
     pub fn is_transient(&self) -> bool {

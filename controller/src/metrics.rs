@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::header;
 use axum::routing::get;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use penstock_controller_core::Plan;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -32,13 +32,15 @@ pub struct Metrics {
     pub admission: AdmissionMetrics,
     /// What the API server is asked of tokens and rights.
     pub reviews: ReviewMetrics,
+    /// Watches, leadership, statuses.
+    pub cluster: ClusterMetrics,
 }
 
 /// What happens between the controller and proxies.
 #[derive(Debug, Clone, Default)]
 pub struct GrpcMetrics {
     pushes: Counter,
-    nacks: Counter,
+    nacks: Family<[(&'static str, &'static str); 1], Counter>,
     lag: Lag,
     refused: Counter,
     observations: Counter,
@@ -57,6 +59,17 @@ pub struct ReconcileMetrics {
 #[derive(Debug, Clone, Default)]
 pub struct AdmissionMetrics {
     reviews: Family<[(&'static str, &'static str); 1], Counter>,
+}
+
+/// Between this controller and the objects: watches, leadership, statuses.
+#[derive(Debug, Clone, Default)]
+pub struct ClusterMetrics {
+    lists: Family<[(&'static str, &'static str); 1], Counter>,
+    failures: Family<[(&'static str, &'static str); 1], Counter>,
+    heard: Family<[(&'static str, &'static str); 1], Gauge<f64, AtomicU64>>,
+    leader: Gauge,
+    leader_changes: Counter,
+    status_writes: Family<[(&'static str, &'static str); 1], Counter>,
 }
 
 /// What the API server is asked of tokens and rights.
@@ -126,7 +139,9 @@ impl Metrics {
         let reviews = ReviewMetrics::default();
         let help = "What was asked of tokens and rights, and whether the API server was, or it was known";
         registry.register("api_server_reviews", help, reviews.reviews.clone());
-        Self { registry, grpc, reconcile, admission, reviews }
+        let cluster = ClusterMetrics::default();
+        cluster.register(&mut registry);
+        Self { registry, grpc, reconcile, admission, reviews, cluster }
     }
 
     /// Adds what others count themselves, read whenever it is asked for.
@@ -160,8 +175,8 @@ impl GrpcMetrics {
         self.pushes.inc();
     }
 
-    pub(crate) fn nacked(&self) {
-        self.nacks.inc();
+    pub(crate) fn nacked(&self, kind: &'static str) {
+        self.nacks.get_or_create(&[("kind", kind)]).inc();
     }
 
     pub(crate) fn answered(&self, lag: SignedDuration) {
@@ -192,6 +207,41 @@ impl ReconcileMetrics {
 impl AdmissionMetrics {
     pub(crate) fn reviewed(&self, outcome: &'static str) {
         self.reviews.get_or_create(&[("outcome", outcome)]).inc();
+    }
+}
+
+impl ClusterMetrics {
+    fn register(&self, registry: &mut Registry) {
+        let Self { lists, failures, heard, leader, leader_changes, status_writes } = self.clone();
+        registry.register("watch_lists", "Lists that watches began with, or began anew with", lists);
+        registry.register("watch_failures", "Failures of watches and their lists", failures);
+        let help = "When the last event of a kind came, since 1970";
+        registry.register_with_unit("watch_last_event", help, Unit::Seconds, heard);
+        registry.register("leader", "Whether this replica leads", leader);
+        let help = "How often this replica began or ceased to lead";
+        registry.register("leader_changes", help, leader_changes);
+        registry.register("status_writes", "Writes of statuses by how they ended", status_writes);
+    }
+
+    pub(crate) fn watch_heard(&self, kind: &'static str, begins_a_list: bool) {
+        let now = Timestamp::now().as_duration().as_secs_f64();
+        self.heard.get_or_create(&[("kind", kind)]).set(now);
+        if begins_a_list {
+            self.lists.get_or_create(&[("kind", kind)]).inc();
+        }
+    }
+
+    pub(crate) fn watch_failed(&self, kind: &'static str) {
+        self.failures.get_or_create(&[("kind", kind)]).inc();
+    }
+
+    pub(crate) fn leads(&self, leads: bool) {
+        self.leader.set(leads.into());
+        self.leader_changes.inc();
+    }
+
+    pub(crate) fn wrote_status(&self, outcome: &'static str) {
+        self.status_writes.get_or_create(&[("outcome", outcome)]).inc();
     }
 }
 

@@ -9,7 +9,6 @@ use penstock_controller_core::validate::Kind;
 use penstock_proto::resource::{Refusal, ResourceKind};
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::{Cluster, Notice};
 use crate::grpc::Registry;
 
 /// A thousand proxies that refuse the same do so within this time.
@@ -19,7 +18,10 @@ const TOGETHER: Duration = Duration::from_secs(1);
 const REASON: &str = "RefusedByProxy";
 
 /// Tells until `stop`.
-pub async fn run(cluster: Cluster, registry: Registry, stop: CancellationToken) {
+pub async fn run<F>(tell: impl Fn(Refused) -> F, registry: Registry, stop: CancellationToken)
+where
+    F: Future<Output = ()>,
+{
     let mut changes = registry.changes();
     let mut told = BTreeSet::new();
     let telling = async {
@@ -30,7 +32,7 @@ pub async fn run(cluster: Cluster, registry: Registry, stop: CancellationToken) 
             let refused: BTreeSet<_> =
                 registry.list().iter().flat_map(|proxy| &proxy.refusals).filter_map(of_object).collect();
             for one in refused.difference(&told) {
-                cluster.tell(Notice::Refused(one)).await;
+                tell(one.clone()).await;
             }
             told = refused;
         }

@@ -29,6 +29,8 @@ mod authority;
 mod harness;
 #[path = "control_plane/identity.rs"]
 mod identity;
+#[path = "control_plane/refusals.rs"]
+mod refusals;
 
 use harness::{Controller, id, ingest_into};
 
@@ -120,33 +122,6 @@ async fn what_one_proxy_observes_reaches_every_other() {
     for other in &mut others {
         assert_eq!(changed(&other.change().await, wire::ResourceKind::AccountState), ["default/a"]);
     }
-}
-
-#[tokio::test]
-async fn a_refused_resource_is_seen_and_not_offered_again_until_it_changes() {
-    let controller = Controller::start().await;
-    let mut proxy = controller.subscribe().await;
-    let first = proxy.push().await;
-    proxy.ack(first.nonce).await;
-    controller.set_account("a", 0);
-    let push = proxy.push().await;
-    let refused = push.changed.iter().find(|resource| resource.name == "default/a").unwrap();
-    let refusal = wire::Refusal {
-        kind: refused.kind,
-        name: refused.name.clone(),
-        version: refused.version.clone(),
-        reason: "account.base_url: is malformed".into(),
-    };
-    let nack = wire::Nack { nonce: push.nonce, refusals: vec![refusal] };
-    proxy.say(wire::subscribe_request::Message::Nack(nack)).await;
-    let shown = controller.proxy(|proxy| !proxy.refusals.is_empty()).await;
-    assert_eq!(shown.refusals[0].key.name, "default/a");
-    assert_eq!((shown.waiting_since, shown.held_version), (None, push.view_version));
-
-    controller.set_account("b", 0);
-    let next = proxy.change().await;
-    assert!(!changed(&next, wire::ResourceKind::Account).contains(&"default/a"));
-    controller.proxy(|proxy| proxy.refusals.is_empty()).await;
 }
 
 #[tokio::test]

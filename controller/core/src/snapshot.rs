@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use penstock_proto::resource::{ResourceKey, ResourceKind, Update, Versioned};
+use penstock_proto::resource::{Refusal, ResourceKey, ResourceKind, Update, Versioned};
 use sha2::{Digest, Sha256};
 
 use crate::reconcile::Plan;
@@ -65,6 +65,17 @@ impl View {
             view_version: self.version.clone(),
             as_of: Some(now),
         }
+    }
+
+    /// What of these refusals still stands at a proxy that was sent this view: each until its resource is another one, or
+    /// gone, because what was refused is not offered again.
+    pub fn still_refused(&self, refusals: impl IntoIterator<Item = Refusal>) -> Vec<Refusal> {
+        let is_as_it_was = |refusal: &Refusal| {
+            self.resources.get(&refusal.key).is_some_and(|now| now.version == refusal.version)
+        };
+        let standing = refusals.into_iter().filter(is_as_it_was);
+        let standing: BTreeMap<_, _> = standing.map(|refusal| (refusal.key.clone(), refusal)).collect();
+        standing.into_values().collect()
     }
 
     /// The version of each resource: what a proxy holds that has taken in all of this.

@@ -12,6 +12,7 @@ use crate::cluster::directory::{self, Directory};
 use crate::cluster::kubernetes::{Kubernetes, client};
 use crate::config::{Config, InCluster, Source};
 use crate::leader::{Election, lease};
+use crate::metrics::ClusterMetrics;
 
 /// What was opened.
 pub(super) struct Opened {
@@ -22,10 +23,17 @@ pub(super) struct Opened {
 }
 
 /// Opens what the settings name. What is in force there is in force when this returns.
-pub(super) async fn open(config: &Config, tasks: &mut Tasks) -> anyhow::Result<Opened> {
+pub(super) async fn open(
+    config: &Config,
+    metrics: &ClusterMetrics,
+    tasks: &mut Tasks,
+) -> anyhow::Result<Opened> {
     match &config.source {
-        Source::Directory => directory(config, tasks).await,
-        Source::Kubernetes(settings) => kubernetes(settings, tasks).await,
+        Source::Directory => {
+            metrics.leads(true);
+            directory(config, tasks).await
+        }
+        Source::Kubernetes(settings) => kubernetes(settings, metrics, tasks).await,
     }
 }
 
@@ -47,9 +55,14 @@ async fn directory(config: &Config, tasks: &mut Tasks) -> anyhow::Result<Opened>
 }
 
 /// A Kubernetes API, watched. Several controllers may share it.
-async fn kubernetes(settings: &InCluster, tasks: &mut Tasks) -> anyhow::Result<Opened> {
+async fn kubernetes(
+    settings: &InCluster,
+    metrics: &ClusterMetrics,
+    tasks: &mut Tasks,
+) -> anyhow::Result<Opened> {
     let client = client::client().await.context("finding the way to the API server of the cluster")?;
-    let kubernetes = Kubernetes::new(client.clone(), settings.clone(), PriceTable::built_in()?);
+    let prices = PriceTable::built_in()?;
+    let kubernetes = Kubernetes::new(client.clone(), settings.clone(), prices, metrics.clone());
     let watching = Arc::clone(&kubernetes).watch(tasks.stop_front.clone());
     tasks.front("watches", async move {
         watching.await;
@@ -64,7 +77,7 @@ async fn kubernetes(settings: &InCluster, tasks: &mut Tasks) -> anyhow::Result<O
         name: format!("{}-controller", settings.name),
         pod: settings.pod.clone(),
     };
-    let (election, elector) = lease::election(client.clone(), lease);
+    let (election, elector) = lease::election(client.clone(), lease, metrics.clone());
     tasks.front("election", async move {
         elector.run(stop).await;
         Ok(())

@@ -68,6 +68,7 @@ use tracing::{info, warn};
 
 use super::Problem;
 use crate::config::InCluster;
+use crate::metrics::ClusterMetrics;
 use prices::Prices;
 use state::{Source, State, What};
 
@@ -83,6 +84,7 @@ pub struct Kubernetes {
     client: Client,
     settings: InCluster,
     recorder: Recorder,
+    metrics: ClusterMetrics,
     objects: channel::Sender<Arc<Objects>>,
     problems: channel::Sender<Arc<Vec<Problem>>>,
     prices: channel::Sender<Arc<PriceTable>>,
@@ -95,13 +97,19 @@ pub struct Kubernetes {
 impl Kubernetes {
     /// Objects of this API server. Nothing is asked of it before [`Kubernetes::watch`] runs. `prices`: those that
     /// Penstock comes with.
-    pub fn new(client: Client, settings: InCluster, prices: PriceTable) -> Arc<Self> {
+    pub fn new(
+        client: Client,
+        settings: InCluster,
+        prices: PriceTable,
+        metrics: ClusterMetrics,
+    ) -> Arc<Self> {
         let reporter =
             Reporter { controller: "penstock-controller".to_owned(), instance: Some(settings.pod.clone()) };
         Arc::new(Self {
             recorder: Recorder::new(client.clone(), reporter),
             client,
             settings,
+            metrics,
             objects: channel::Sender::default(),
             problems: channel::Sender::default(),
             prices: channel::Sender::new(Arc::new(prices)),

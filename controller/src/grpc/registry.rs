@@ -51,7 +51,7 @@ pub struct ConnectedProxy {
     pub lag: Option<SignedDuration>,
     /// Since when it has owed an answer; `None` = it owes none.
     pub waiting_since: Option<Timestamp>,
-    /// What it refused of the view it was last sent.
+    /// What it refused, and still does not hold as it should.
     pub refusals: Vec<Refusal>,
 }
 
@@ -158,7 +158,8 @@ impl Place {
             let fresh = entry.shown.held_version != view.version;
             entry.shown.held_version.clone_from(&view.version);
             entry.shown.lag = Some(lag);
-            entry.shown.refusals = refusals;
+            let before = std::mem::take(&mut entry.shown.refusals);
+            entry.shown.refusals = view.still_refused(before.into_iter().chain(refusals));
             if entry.shown.sent_version == view.version {
                 entry.shown.waiting_since = None;
             }

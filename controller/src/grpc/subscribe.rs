@@ -151,7 +151,7 @@ impl Subscription {
                         reason = refusal.reason,
                         "a proxy refused a resource"
                     );
-                    self.service.metrics.nacked();
+                    self.service.metrics.nacked(kind);
                 }
                 self.answered(nack.nonce, refusals);
             }

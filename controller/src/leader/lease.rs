@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use super::{Candidacy, Election};
+use crate::metrics::ClusterMetrics;
 
 /// A request that takes longer is given up on; much shorter than what a leader is promised.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -47,10 +48,11 @@ pub struct Elector {
     began: Instant,
     until: watch::Sender<Option<Instant>>,
     proofs: TaskTracker,
+    metrics: ClusterMetrics,
 }
 
 /// The election, and the task that takes part in it.
-pub fn election(client: Client, settings: Settings) -> (Election, Elector) {
+pub fn election(client: Client, settings: Settings, metrics: ClusterMetrics) -> (Election, Elector) {
     let Settings { namespace, name, pod } = settings;
     let (until, held) = watch::channel(None);
     let proofs = TaskTracker::new();
@@ -66,6 +68,7 @@ pub fn election(client: Client, settings: Settings) -> (Election, Elector) {
         began: Instant::now(),
         until,
         proofs: proofs.clone(),
+        metrics,
     };
     (Election::Lease(Candidacy { until: held, proofs }), elector)
 }
@@ -176,8 +179,12 @@ impl Elector {
         let until = lapse.map(|lapse| self.began + lapse);
         let before = self.until.send_replace(until);
         match (before.is_some(), until.is_some()) {
-            (false, true) => info!(lease = self.name, me = self.me, "this replica leads"),
+            (false, true) => {
+                self.metrics.leads(true);
+                info!(lease = self.name, me = self.me, "this replica leads");
+            }
             (true, false) => {
+                self.metrics.leads(false);
                 warn!(
                     lease = self.name,
                     me = self.me,
@@ -195,6 +202,9 @@ impl Elector {
         let mut version = self.candidate.resign();
         if !led && version.is_none() {
             return;
+        }
+        if led {
+            self.metrics.leads(false);
         }
         self.proofs.close();
         let _ = tokio::time::timeout(LAST_WORK, self.proofs.wait()).await;

@@ -8,6 +8,7 @@ use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use penstock_controller::cluster::kubernetes::{Kubernetes, client};
 use penstock_controller::config::InCluster;
+use penstock_controller::metrics::ClusterMetrics;
 use penstock_controller_core::Plan;
 use penstock_controller_core::price::PriceTable;
 use penstock_crds::account::status::State;
@@ -127,7 +128,12 @@ async fn a_start_waits_for_the_kinds_and_says_so() {
     let starting = Replica::start(server.config().clone(), in_namespace("default", "one"));
     let installing = async {
         let client = client::client_of(server.config().clone()).unwrap();
-        let kubernetes = Kubernetes::new(client, in_namespace("default", "two"), PriceTable::default());
+        let kubernetes = Kubernetes::new(
+            client,
+            in_namespace("default", "two"),
+            PriceTable::default(),
+            ClusterMetrics::default(),
+        );
         let mut waits_for = kubernetes.waits_for();
         let says = |all: &Option<Vec<String>>| {
             all.iter().flatten().any(|one| one.contains("kubectl apply -f crds/"))

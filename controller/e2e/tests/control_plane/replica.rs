@@ -46,23 +46,31 @@ impl Replica {
     /// One that knows everything there is.
     pub(crate) async fn start(config: Config, settings: InCluster) -> Self {
         let client = client::client_of(config).unwrap();
-        let kubernetes = Kubernetes::new(client.clone(), settings.clone(), PriceTable::built_in().unwrap());
+        let metrics = Metrics::new();
+        let prices = PriceTable::built_in().unwrap();
+        let kubernetes = Kubernetes::new(client.clone(), settings.clone(), prices, metrics.cluster.clone());
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
         tasks.spawn(Arc::clone(&kubernetes).watch(stop.clone()));
         tokio::time::timeout(PATIENCE, kubernetes.ready()).await.expect("it gets to know the objects");
         let name = format!("{}-controller", settings.name);
         let lease = lease::Settings { namespace: settings.own_namespace, name, pod: settings.pod };
-        let (election, elector) = lease::election(client, lease);
+        let (election, elector) = lease::election(client, lease, metrics.cluster.clone());
         tasks.spawn(elector.run(stop.clone()));
         let cluster = Cluster::Kubernetes(kubernetes);
         let (reconciler, deciding) = reconcile::channel(
             cluster.objects(),
             Registry::default(),
             Arc::new(Timestamp::now),
-            Metrics::new().reconcile,
+            metrics.reconcile,
         );
         tasks.spawn(deciding.run(stop.clone()));
-        tasks.spawn(apply::run(cluster.clone(), reconciler.plan(), election.clone(), stop.clone()));
+        tasks.spawn(apply::run(
+            cluster.clone(),
+            reconciler.plan(),
+            election.clone(),
+            metrics.cluster,
+            stop.clone(),
+        ));
         Self { cluster, reconciler, election, stop, tasks }
     }
 

@@ -44,6 +44,34 @@ pub(super) enum Message {
     Failed(Failure),
 }
 
+impl What {
+    /// Stable label for metrics.
+    pub(super) fn as_label(self) -> &'static str {
+        match self {
+            Self::Accounts => "accounts",
+            Self::Pools => "pools",
+            Self::Grants => "grants",
+            Self::Namespaces => "namespaces",
+            Self::Secrets => "secrets",
+            Self::ConfigMaps => "configmaps",
+        }
+    }
+}
+
+impl Message {
+    /// Whether everything is told anew from here on.
+    pub(super) fn begins_a_list(&self) -> bool {
+        match self {
+            Self::Account(heard) => matches!(heard, Heard::Begin),
+            Self::Pool(heard) => matches!(heard, Heard::Begin),
+            Self::Grant(heard) => matches!(heard, Heard::Begin),
+            Self::Namespace(heard) => matches!(heard, Heard::Begin),
+            Self::Meta(heard) => matches!(heard, Heard::Begin),
+            Self::Failed(_) => false,
+        }
+    }
+}
+
 /// What is known of an object that others may refer to, without its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Meta {

@@ -160,8 +160,13 @@ impl Loop<'_> {
     }
 
     fn take(&mut self, source: &Source, message: Message) {
-        if matches!(message, Message::Failed(_)) {
-            self.failed.insert(source.clone(), Instant::now());
+        let (metrics, kind) = (&self.kubernetes.metrics, source.what.as_label());
+        match &message {
+            Message::Failed(_) => {
+                metrics.watch_failed(kind);
+                self.failed.insert(source.clone(), Instant::now());
+            }
+            heard => metrics.watch_heard(kind, heard.begins_a_list()),
         }
         self.changed |= self.state.take(source, message);
     }
