@@ -86,7 +86,9 @@ impl Headers {
     /// The values of all lines of this name, which is in lower case.
     pub fn get_all(&self, name: &str) -> impl Iterator<Item = &[u8]> {
         // Nearly all names are of another length.
-        let same = move |place: &&Place| place.name.len() == name.len() && place.name(&self.names) == name;
+        let same = move |place: &&Place| {
+            place.name.end - place.name.start == name.len() && place.name(&self.names) == name
+        };
         self.places.iter().filter(same).map(|place| place.value(&self.values))
     }
 

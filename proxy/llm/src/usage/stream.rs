@@ -28,7 +28,7 @@ struct Events {
     mode: Mode,
     /// Bytes of the event's data so far.
     data_bytes: u64,
-    /// Its first bytes, to know `[DONE]` by.
+    /// Its first bytes, to know `[DONE]` by, if it is walked.
     head: [u8; 16],
     /// The last byte of it that is not blank: whole JSON ends with a bracket.
     last: u8,
@@ -144,7 +144,8 @@ impl Events {
     }
 
     fn note(&mut self, piece: &[u8]) {
-        if let Ok(from) = usize::try_from(self.data_bytes)
+        if self.mode == Mode::Walked
+            && let Ok(from) = usize::try_from(self.data_bytes)
             && let Some(free) = self.head.get_mut(from..)
         {
             let take = free.len().min(piece.len());
@@ -176,7 +177,7 @@ impl Lines for Events {
     }
 
     fn blank(&mut self, event: &[u8]) {
-        let (bytes, done) = (self.data_bytes, self.is_done());
+        let (bytes, done) = (self.data_bytes, self.mode == Mode::Walked && self.is_done());
         match (&mut self.grammar, self.mode) {
             (_, Mode::Empty) => return,
             (Grammar::Chat(grammar), Mode::Walked) if done => grammar.done(),

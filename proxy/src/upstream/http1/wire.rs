@@ -58,10 +58,10 @@ impl Wire {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        ready!(self.io.poll_maybe_readable(cx))?;
         if self.room == MIN_READ && self.buf.capacity() - self.buf.len() < MIN_READ {
             return self.poll_read_little(cx);
         }
+        ready!(self.io.poll_maybe_readable(cx))?;
         if self.buf.capacity() - self.buf.len() < self.room / 2 {
             // Takes the old allocation back if nothing refers to it any more.
             self.buf.reserve(self.room);
