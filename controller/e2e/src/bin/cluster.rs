@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use penstock_e2e::{ApiServer, Cluster, api_server, parts};
+use penstock_e2e::{ApiServer, Cluster, parts};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
@@ -17,7 +17,6 @@ async fn main() -> Result<()> {
         return stopped().await;
     }
     let cluster = Cluster::up().await?;
-    api_server::apply_crds(&cluster.client()).await?;
     for image in images {
         cluster.load_image(&Path::new(image).canonicalize().with_context(|| image.clone())?).await?;
     }

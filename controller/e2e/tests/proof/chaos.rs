@@ -90,6 +90,10 @@ async fn controllers_and_gateways_are_rolled() {
 #[tokio::test]
 async fn the_api_server_is_away() {
     under_load(async |team: &Team, load: &Load<'_>| {
+        if team.cluster().directory().is_none() {
+            println!("the API server of a given cluster is not ours to stop");
+            return Ok(());
+        }
         team.cluster().stop_api_server()?;
         let went_on = load.passes(LONG).await;
         team.cluster().start_api_server().await?;

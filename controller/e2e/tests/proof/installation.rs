@@ -58,10 +58,11 @@ impl Installation {
 
     async fn make(cluster: &'static Cluster) -> Result<Self> {
         let simulator = ready_for_install(cluster).await?;
-        cluster.kubectl(&["create", "namespace", NAMESPACE]).await?;
-        let restricted = "pod-security.kubernetes.io/enforce=restricted";
-        cluster.kubectl(&["label", "namespace", NAMESPACE, restricted]).await?;
-        helm(cluster, "install", &[]).await?;
+        let restricted = json!({ "pod-security.kubernetes.io/enforce": "restricted" });
+        let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE, "labels": restricted } });
+        apply(cluster, &namespace.to_string()).await?;
+        // A given cluster may have it from the last time.
+        upgrade(cluster, &[]).await?;
         Ok(Self { cluster, simulator })
     }
 }
@@ -72,7 +73,7 @@ pub(crate) async fn reinstall(cluster: &Cluster) -> Result<()> {
     if cluster.directory().is_some() {
         product::provide_storage(cluster).await?;
     }
-    helm(cluster, "install", &[]).await
+    upgrade(cluster, &[]).await
 }
 
 /// Everything that an installation finds in a cluster: images, a volume, a provider.
@@ -94,11 +95,11 @@ pub(crate) async fn ready_for_install(cluster: &Cluster) -> Result<Simulator> {
     Ok(Simulator::at(&address))
 }
 
-/// `helm install` or `helm upgrade` of the shared installation, with more values; waits until all of it is ready.
-pub(crate) async fn helm(cluster: &Cluster, verb: &str, values: &[&str]) -> Result<()> {
+/// Installs or upgrades the shared installation, with more values; waits until all of it is ready.
+pub(crate) async fn upgrade(cluster: &Cluster, values: &[&str]) -> Result<()> {
     let chart = product::chart().display().to_string();
-    let mut arguments =
-        vec![verb, "penstock", &chart, "-n", NAMESPACE, "--wait", "--timeout=3m", "--set", SMALL];
+    let mut arguments = vec!["upgrade", "--install", "penstock", &chart, "-n", NAMESPACE];
+    arguments.extend(["--wait", "--timeout=3m", "--set", SMALL]);
     arguments.extend(values.iter().flat_map(|value| ["--set", value]));
     cluster.helm(&arguments).await.map(drop)
 }

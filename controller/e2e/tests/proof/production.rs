@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::history::{Database, is_complete_in, query_in};
 use super::images::POSTGRES;
-use super::installation::{NAMESPACE, PROVIDER, helm, reinstall};
+use super::installation::{NAMESPACE, PROVIDER, reinstall, upgrade};
 use super::team::{Team, alone_with_team};
 use super::workload::{Outcome, Sdk, Way, Worker};
 
@@ -32,7 +32,7 @@ async fn an_installation_takes_your_own_postgres_and_serves_tls() {
         let authority = Authority::new("own").unwrap();
         own_postgres(team, &authority).await.unwrap();
         own_gateway(team, &authority).await.unwrap();
-        helm(cluster, "upgrade", &VALUES).await.unwrap();
+        upgrade(cluster, &VALUES).await.unwrap();
         for (name, _) in super::team::ACCOUNTS {
             team.state(name, "Available").await.unwrap();
         }

@@ -7,7 +7,7 @@ use penstock_e2e::{Cluster, until};
 use serde_json::{Value, json};
 
 use super::exercise::exercise;
-use super::installation::{NAMESPACE, PROVIDER, helm, pods_of};
+use super::installation::{NAMESPACE, PROVIDER, pods_of, upgrade};
 use super::team::{Team, alone_with_team};
 
 const ACCOUNT: &str = "system:serviceaccount:penstock-system:penstock-controller";
@@ -61,10 +61,10 @@ async fn every_right_of_the_controller_is_used_and_none_is_missing() {
         let watched = format!("namespaces={{{},{PROVIDER}}}", team.namespace());
         let credentials = format!("secretNamespaces={{{}}}", team.namespace());
         let price = ["prices.anthropic.claude-own.input=7", "prices.anthropic.claude-own.output=9"];
-        helm(cluster, "upgrade", &[&watched, &credentials, price[0], price[1]]).await.unwrap();
+        upgrade(cluster, &[&watched, &credentials, price[0], price[1]]).await.unwrap();
         exercise(team).await.unwrap();
         are_used_and_needed(cluster).await.unwrap();
-        helm(cluster, "upgrade", &[]).await.unwrap();
+        upgrade(cluster, &[]).await.unwrap();
     })
     .await;
 }
