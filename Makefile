@@ -11,6 +11,14 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 PROFILE ?= release
 PROGRAMS := --bin penstock --bin penstock-controller --bin penstock-proxy --bin penstock-simulator
 
+# As shipped, the proxy is built by itself, because beside the others it would hold what they want of shared libraries,
+# and with its relocations packed, where libc can read them: both are pages that every sidecar would have.
+PACKED = $(shell grep -qs GLIBC_ABI_DT_RELR /lib/*/libc.so.6 /lib64/libc.so.6 && echo -C link-arg=-Wl,-z,pack-relative-relocs)
+define DIST_PROXY
+cargo rustc --locked --profile dist -p penstock-proxy --bin penstock-proxy -- $(PACKED)
+endef
+DIST_OTHERS := $(filter-out penstock-proxy,$(filter-out --bin,$(PROGRAMS)))
+
 .PHONY: help
 help: ## List the jobs
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,7 +31,12 @@ run: ## Build and start everything on this machine; ARGS="…" are flags of `pen
 
 .PHONY: build
 build: dashboard/dist/index.html ## Build the dashboard and the programs, optimised; PROFILE=dist for what is shipped
+ifeq ($(PROFILE),dist)
+	$(DIST_PROXY)
+	cargo build --locked --profile dist $(addprefix --bin ,$(DIST_OTHERS))
+else
 	cargo build --locked --profile $(PROFILE) $(PROGRAMS)
+endif
 
 .PHONY: images
 images: build ## Build the container images without Docker into target/images; PROFILE=dist for what is shipped
@@ -94,7 +107,8 @@ fmt: dashboard/node_modules ## Format everything
 .PHONY: bench
 bench: ## Measure side by side: direct, nginx, Penstock with everything on; results explained in docs/benchmarks.md
 	.ci/setup bench
-	cargo build --locked --profile dist $(PROGRAMS)
+	$(DIST_PROXY)
+	cargo build --locked --profile dist $(addprefix --bin ,$(DIST_OTHERS))
 	cargo bench --locked -p penstock-proxy --bench side_by_side -- --programs $(TARGET)/dist
 	cargo bench --locked -p penstock-controller --bench ingest
 

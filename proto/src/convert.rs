@@ -123,8 +123,7 @@ fn each<W, T>(
 
 /// Appends to the last piece if there is room in it, else to a new one.
 fn put<M: prost::Message>(pieces: &mut Vec<Vec<M>>, room: &mut usize, max_bytes: usize, message: M) {
-    // Its tag and length take up to eleven bytes.
-    let size = message.encoded_len() + 11;
+    let size = size(&message);
     match pieces.last_mut() {
         Some(last) if size <= *room => {
             *room -= size;
@@ -135,4 +134,9 @@ fn put<M: prost::Message>(pieces: &mut Vec<Vec<M>>, room: &mut usize, max_bytes:
             pieces.push(vec![message]);
         }
     }
+}
+
+/// What a message takes within another one: its tag and length are up to eleven bytes.
+fn size(message: &impl prost::Message) -> usize {
+    message.encoded_len() + 11
 }

@@ -326,6 +326,17 @@ proptest! {
     }
 
     #[test]
+    fn events_are_cut_into_messages_that_hold_all_of_them_in_order(sent in vec(event(), 0..12), most in 0_usize..3_000) {
+        let messages: Vec<_> = wire::EventBatch::cut(&sent, most).collect();
+        for events in &messages {
+            let batch = wire::EventBatch { batch_id: 0, events: events.clone() };
+            prop_assert!(events.len() == 1 || (!events.is_empty() && batch.encoded_len() <= most));
+        }
+        let arrived = messages.into_iter().flatten().map(|event| Event::try_from(event).unwrap());
+        prop_assert!(arrived.eq(sent));
+    }
+
+    #[test]
     fn a_proxy_told_what_changed_holds_the_view_whatever_it_held_before(
         before in vec(resource(), 0..5),
         after in vec(resource(), 0..5),

@@ -35,8 +35,8 @@ const SPILL_AFTER: Duration = Duration::from_secs(5);
 /// and not once per request.
 const GATHER: Duration = Duration::from_millis(100);
 
-/// A batch of this size is not gathered any longer.
-const BATCH_READY: usize = 1_024;
+/// A batch of this size is not gathered any longer: it fills a message, and more of them in memory save nothing.
+const BATCH_READY: usize = 384;
 
 /// Largest total of all spool files, bytes: about 400,000 events. Above it the oldest file is dropped.
 const SPOOL_BYTES: u64 = 256 << 20;

@@ -93,14 +93,20 @@ impl From<&Event> for wire::Event {
 }
 
 impl wire::EventBatch {
-    /// The events as they travel, in pieces of at most `max_bytes` (or one event that is larger alone).
-    pub fn cut(events: &[Event], max_bytes: usize) -> Vec<Vec<wire::Event>> {
-        let mut pieces = Vec::new();
-        let mut room = 0;
-        for event in events.iter().map(wire::Event::from) {
-            super::put(&mut pieces, &mut room, max_bytes, event);
-        }
-        pieces
+    /// The events as they travel, in pieces of at most `max_bytes` (or one event that is larger alone). A piece is
+    /// made when it is asked for: as messages, events take more room than they had before.
+    pub fn cut(events: &[Event], max_bytes: usize) -> impl Iterator<Item = Vec<wire::Event>> {
+        let mut events = events.iter().map(wire::Event::from).peekable();
+        std::iter::from_fn(move || {
+            let first = events.next()?;
+            let mut room = max_bytes.saturating_sub(super::size(&first));
+            let mut piece = vec![first];
+            while let Some(event) = events.next_if(|event| super::size(event) <= room) {
+                room -= super::size(&event);
+                piece.push(event);
+            }
+            Some(piece)
+        })
     }
 }
 

@@ -24,9 +24,9 @@ use crate::sink::{Batch, Sink};
 /// Events taken from the sink at once: some 0.7 MiB.
 const BATCH: usize = 1_024;
 
-/// A batch is cut into messages of about this size, bytes: a quarter of what a gRPC peer takes unless
-/// told otherwise, so that one long path more does no harm.
-const MESSAGE: usize = 1 << 20;
+/// A batch is cut into messages of about this size, bytes: some 400 events. While one is made and sent it is held
+/// several times over, as its parts, encoded and encrypted, and that is the most that reporting holds.
+const MESSAGE: usize = 256 << 10;
 
 /// Longest wait that a controller may ask for.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
@@ -122,7 +122,7 @@ impl Session {
     /// called again, if the controller is busy; then the rest is made anew, which costs less than keeping
     /// a copy of every message for it.
     async fn deliver(&self, batch: &Batch, delivered: &mut usize) -> Result<Option<Duration>, LinkError> {
-        for events in wire::EventBatch::cut(batch.events(), MESSAGE).into_iter().skip(*delivered) {
+        for events in wire::EventBatch::cut(batch.events(), MESSAGE).skip(*delivered) {
             match self.ask(|batch_id| Say::Events(wire::EventBatch { batch_id, events })).await? {
                 Reply::Stored => *delivered += 1,
                 Reply::Busy(wait) => return Ok(Some(wait)),
