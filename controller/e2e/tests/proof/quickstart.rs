@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use penstock_e2e::parts::Part;
-use penstock_e2e::product::checkout;
+use penstock_e2e::product::{checkout, programs};
 use penstock_e2e::wait::PATIENCE;
 use penstock_e2e::{Cluster, await_condition, until};
 use serde_json::json;
@@ -47,6 +47,10 @@ async fn follow(cluster: &Cluster) -> Result<()> {
     cluster.kubectl(&["patch", "provideraccount", "claude-1", "--type=merge", "--patch", &base]).await?;
     let said = until("an answer through the new address", async || ask(cluster).await).await?;
     ensure!(said.starts_with("You said: Hello."), "{said}");
+    // What docs/install.md says next.
+    let check = programs()?.join("penstock");
+    println!("{}", shell(cluster, &format!("{} check", check.display())).await?);
+    cluster.helm(&["test", "penstock", "-n", NAMESPACE, "--timeout=3m"]).await?;
 
     cluster.kubectl(&["label", "namespace", "default", "penstock.dev/inject-"]).await?;
     cluster.kubectl(&["delete", "provideraccount/claude-1", "secret/claude-1"]).await?;

@@ -123,7 +123,7 @@ impl Loop<'_> {
             }
             tokio::select! {
                 Some((source, message)) = self.streams.next() => self.take_all(&source, message),
-                Some(fetched) = self.reads.next() => self.take_read(fetched),
+                Some(fetched) = self.reads.next() => self.take_reads(fetched),
                 _ = look.tick() => self.look(),
             }
         }
@@ -169,6 +169,16 @@ impl Loop<'_> {
             heard => metrics.watch_heard(kind, heard.begins_a_list()),
         }
         self.changed |= self.state.take(source, message);
+    }
+
+    /// Takes in a read and those that have come with it: at a start there are as many as accounts, and what follows
+    /// looks at all of them.
+    fn take_reads(&mut self, fetched: Fetched) {
+        self.take_read(fetched);
+        for _ in 0..BATCH {
+            let Some(Some(fetched)) = self.reads.next().now_or_never() else { return };
+            self.take_read(fetched);
+        }
     }
 
     fn take_read(&mut self, fetched: Fetched) {
