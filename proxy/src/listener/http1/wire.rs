@@ -14,7 +14,11 @@ use super::head::{self, BadHead, Head, MAX_HEAD};
 use crate::listener::io::ClientIo;
 use crate::upstream::http1::framing::Framing;
 
-/// What one read may bring: a head and a body of some size, or a good part of a large one.
+/// What one read may bring of a head and what comes with it: a body of some size. It is copied twice, while the rest
+/// of a large body is read straight to its place.
+const READ_HEAD: usize = 16 << 10;
+
+/// What one read may bring of a body that has no place yet.
 const READ: usize = 64 << 10;
 
 /// Bytes of later requests that are read while one is being served; more stay in the socket.
@@ -74,7 +78,7 @@ impl Wire {
             if let Some(head) = self.take_head()? {
                 return Poll::Ready(Ok(Some(head)));
             }
-            if ready!(self.poll_fill(cx))? == 0 {
+            if ready!(self.poll_fill(READ_HEAD, cx))? == 0 {
                 return Poll::Ready(Ok(None));
             }
         }
@@ -181,7 +185,7 @@ impl Wire {
     }
 
     fn poll_more_body(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let read = match ready!(self.poll_fill(cx)) {
+        let read = match ready!(self.poll_fill(READ, cx)) {
             Ok(read) => read,
             Err(error) => {
                 self.broken = true;
@@ -224,7 +228,7 @@ impl Wire {
             return Poll::Pending;
         }
         while self.buf.len() < MAX_AHEAD {
-            match ready!(self.poll_fill(cx)) {
+            match ready!(self.poll_fill(READ_HEAD, cx)) {
                 Ok(0) | Err(_) => return Poll::Ready(()),
                 Ok(_) => {}
             }
@@ -236,18 +240,18 @@ impl Wire {
     pub(super) fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             self.buf = BytesMut::new();
-            match ready!(self.poll_fill(cx)) {
+            match ready!(self.poll_fill(READ, cx)) {
                 Ok(0) | Err(_) => return Poll::Ready(()),
                 Ok(_) => {}
             }
         }
     }
 
-    /// Reads once, behind what is there. 0 = the client closed the connection.
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    /// Reads once, at most so much, behind what is there. 0 = the client closed the connection.
+    fn poll_fill(&mut self, most: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         ready!(self.io.poll_maybe_readable(cx))?;
         SCRATCH.with_borrow_mut(|scratch| {
-            let mut into = ReadBuf::new(scratch);
+            let mut into = ReadBuf::new(&mut scratch[..most]);
             ready!(Pin::new(&mut self.io).poll_read(cx, &mut into))?;
             self.buf.extend_from_slice(into.filled());
             Poll::Ready(Ok(into.filled().len()))
