@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`child`] | starts a program, waits until it is ready, restarts it when it dies |
 //! | [`demo`] | accounts on the simulator, and some traffic |
+//! | [`serving`] | whether the proxy has heard of its accounts |
 //! | [`greeting`] | what a person needs to know after the start |
 //!
 //! The two are processes of their own that talk over the same gRPC as in a cluster. This one only
@@ -12,6 +13,7 @@
 mod child;
 mod demo;
 mod greeting;
+mod serving;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -116,6 +118,7 @@ async fn start_and_greet(
     let token =
         std::fs::read_to_string(settings.data.join("admin-token")).context("reading the admin token")?;
     let api = Api::local(controller.address("api")?, token.trim().to_owned());
+    serving::wait(proxy.address("admin")?).await?;
     greeting::print(settings, &controller, &proxy, &api, args.demo).await?;
     if args.demo && !args.no_traffic {
         tasks.spawn(demo::traffic(proxy.address("listen")?));
