@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use kube::Client;
 use penstock_controller::cluster::{Cluster, WriteError};
 use penstock_crds::{Provider, ProviderAccount, ProviderAccountSpec};
-use penstock_e2e::with_temp_ns;
 use penstock_proto::secret::Secret;
 
-use super::replica::{Replica, in_namespace};
-use super::{id, rights, secrets, server};
+use super::replica::Replica;
+use super::{Secrets, id, secrets, with_replica};
 
 fn new_account(namespace: &str, name: &str) -> ProviderAccount {
     let mut account = ProviderAccount::new(name, ProviderAccountSpec::new(Provider::Anthropic, Some(name)));
@@ -28,11 +28,7 @@ fn held_key(cluster: &Cluster, namespace: &str, name: &str) -> Option<String> {
 
 #[tokio::test]
 async fn an_account_is_created_changed_and_deleted_with_its_secret() {
-    let server = server().await;
-    let client = server.client();
-    with_temp_ns(&client, async |namespace: &str| {
-        let config = rights::in_one_namespace(server, namespace, true).await;
-        let replica = Replica::start(config, in_namespace(namespace, "one")).await;
+    with_replica(Secrets::Allowed, async |client: &Client, namespace: &str, replica: &Replica| {
         let (cluster, a) = (&replica.cluster, id(namespace, "a"));
         cluster.create_account(new_account(namespace, "a"), key("sk-1")).await.unwrap();
         assert_eq!(held_key(cluster, namespace, "a").as_deref(), Some("sk-1"), "in force when it returns");
@@ -51,21 +47,16 @@ async fn an_account_is_created_changed_and_deleted_with_its_secret() {
 
         cluster.delete_account(&a).await.unwrap();
         assert!(cluster.objects().borrow().accounts.is_empty());
-        assert!(secrets(&client, namespace).get_opt("a").await.unwrap().is_none());
+        assert!(secrets(client, namespace).get_opt("a").await.unwrap().is_none());
         let gone = cluster.delete_account(&a).await;
         assert!(matches!(gone, Err(WriteError::NotFound { .. })), "{gone:?}");
-        replica.stop().await;
     })
     .await;
 }
 
 #[tokio::test]
 async fn changes_at_the_same_time_are_all_made() {
-    let server = server().await;
-    let client = server.client();
-    with_temp_ns(&client, async |namespace: &str| {
-        let config = rights::in_one_namespace(server, namespace, true).await;
-        let replica = Replica::start(config, in_namespace(namespace, "one")).await;
+    with_replica(Secrets::Allowed, async |_: &Client, namespace: &str, replica: &Replica| {
         let (cluster, a) = (&replica.cluster, id(namespace, "a"));
         cluster.create_account(new_account(namespace, "a"), key("sk-1")).await.unwrap();
         let paused = cluster.change_account(&a, Box::new(|spec| spec.paused = true), None);
@@ -78,22 +69,16 @@ async fn changes_at_the_same_time_are_all_made() {
             spec.paused && spec.priority == 9
         };
         replica.objects("both changes", both).await;
-        replica.stop().await;
     })
     .await;
 }
 
 #[tokio::test]
 async fn what_the_controller_may_not_write_is_said() {
-    let server = server().await;
-    let client = server.client();
-    with_temp_ns(&client, async |namespace: &str| {
-        let config = rights::in_one_namespace(server, namespace, false).await;
-        let replica = Replica::start(config, in_namespace(namespace, "one")).await;
+    with_replica(Secrets::Forbidden, async |_: &Client, namespace: &str, replica: &Replica| {
         let refused = replica.cluster.create_account(new_account(namespace, "a"), key("sk-1")).await;
         let Err(error @ WriteError::Forbidden { .. }) = refused else { panic!("{refused:?}") };
         assert!(error.to_string().contains(&format!("Secret {namespace}/a")), "{error}");
-        replica.stop().await;
     })
     .await;
 }

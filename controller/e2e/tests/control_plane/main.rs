@@ -18,10 +18,12 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use penstock_crds::ProviderAccount;
-use penstock_e2e::ApiServer;
+use penstock_e2e::{ApiServer, with_temp_ns};
 use penstock_proto::ids::ObjectId;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
+
+use replica::{Replica, in_namespace};
 
 /// An API server that knows our kinds, for all tests here but those that stop it.
 async fn server() -> &'static ApiServer {
@@ -29,6 +31,26 @@ async fn server() -> &'static ApiServer {
     let server = ApiServer::shared().await;
     APPLIED.get_or_init(async || server.apply_crds().await.unwrap()).await;
     server
+}
+
+/// Whether a controller may read and write Secrets where it watches.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Secrets {
+    Allowed,
+    Forbidden,
+}
+
+/// Runs a test with a controller that watches a namespace of its own, empty as it starts, and ends it.
+async fn with_replica(secrets: Secrets, test: impl AsyncFnOnce(&Client, &str, &Replica)) {
+    let server = server().await;
+    let client = server.client();
+    with_temp_ns(&client, async |namespace: &str| {
+        let config = rights::in_one_namespace(server, namespace, secrets == Secrets::Allowed).await;
+        let replica = Replica::start(config, in_namespace(namespace, "one")).await;
+        test(&client, namespace, &replica).await;
+        replica.stop().await;
+    })
+    .await;
 }
 
 fn id(namespace: &str, name: &str) -> ObjectId {

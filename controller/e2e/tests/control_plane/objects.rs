@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
-use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::{Api, Client};
 use penstock_controller::cluster::kubernetes::{Kubernetes, client};
 use penstock_controller::config::InCluster;
 use penstock_controller::metrics::ClusterMetrics;
@@ -18,55 +18,45 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::replica::{Replica, credential, in_namespace};
-use super::{account, accounts, apply, create, id, rights, secret, secrets, server};
+use super::{Secrets, account, accounts, apply, create, id, rights, secret, secrets, server, with_replica};
 
 #[tokio::test]
 async fn objects_come_into_force_change_and_go() {
-    let server = server().await;
-    let client = server.client();
-    with_temp_ns(&client, async |namespace: &str| {
-        let config = rights::in_one_namespace(server, namespace, true).await;
-        let replica = Replica::start(config, in_namespace(namespace, "one")).await;
+    with_replica(Secrets::Allowed, async |client: &Client, namespace: &str, replica: &Replica| {
         let a = id(namespace, "a");
-        account(&client, namespace, "a").await;
+        account(client, namespace, "a").await;
         let plan = replica.plan("the account", |plan| plan.accounts.contains_key(&a)).await;
         assert_eq!(credential(&plan, &a).as_deref(), Some("sk-a"), "it came with its Secret, not before");
-        apply(&client, namespace, "AccountPool", "p", &json!({"accounts": {"refs": [{"name": "a"}]}})).await;
+        apply(client, namespace, "AccountPool", "p", &json!({"accounts": {"refs": [{"name": "a"}]}})).await;
         replica
             .plan("the pool", |plan| plan.pools.get(&id(namespace, "p")).is_some_and(|p| p.accounts == 1))
             .await;
 
-        accounts(&client, namespace).delete("a", &DeleteParams::default()).await.unwrap();
+        accounts(client, namespace).delete("a", &DeleteParams::default()).await.unwrap();
         replica
             .plan("its end", |plan| plan.pools.get(&id(namespace, "p")).is_some_and(|p| p.accounts == 0))
             .await;
         let objects = replica.objects("without its Secret", |objects| objects.secrets.is_empty()).await;
         assert!(objects.accounts.is_empty());
-        replica.stop().await;
     })
     .await;
 }
 
 #[tokio::test]
 async fn a_secret_that_comes_later_and_one_that_is_rotated_are_in_force_at_once() {
-    let server = server().await;
-    let client = server.client();
-    with_temp_ns(&client, async |namespace: &str| {
-        let config = rights::in_one_namespace(server, namespace, true).await;
-        let replica = Replica::start(config, in_namespace(namespace, "one")).await;
+    with_replica(Secrets::Allowed, async |client: &Client, namespace: &str, replica: &Replica| {
         let a = id(namespace, "a");
         let spec = json!({"provider": "anthropic", "credentials": {"secretRef": {"name": "a"}}});
-        apply(&client, namespace, "ProviderAccount", "a", &spec).await;
+        apply(client, namespace, "ProviderAccount", "a", &spec).await;
         replica.account_is(&a, State::Invalid).await;
         for key in ["sk-first", "sk-second"] {
             let began = Instant::now();
-            secret(&client, namespace, "a", key).await;
+            secret(client, namespace, "a", key).await;
             replica.plan(key, |plan| credential(plan, &a).as_deref() == Some(key)).await;
             println!("{key} was in force after {:?}", began.elapsed());
         }
-        secrets(&client, namespace).delete("a", &DeleteParams::default()).await.unwrap();
+        secrets(client, namespace).delete("a", &DeleteParams::default()).await.unwrap();
         replica.account_is(&a, State::Invalid).await;
-        replica.stop().await;
     })
     .await;
 }
@@ -152,11 +142,7 @@ async fn a_start_waits_for_the_kinds_and_says_so() {
 
 #[tokio::test]
 async fn prices_are_taken_from_a_config_map_and_a_mistake_in_it_is_a_problem() {
-    let server = server().await;
-    let client = server.client();
-    with_temp_ns(&client, async |namespace: &str| {
-        let config = rights::in_one_namespace(server, namespace, true).await;
-        let replica = Replica::start(config, in_namespace(namespace, "one")).await;
+    with_replica(Secrets::Allowed, async |client: &Client, namespace: &str, replica: &Replica| {
         let set = async |text: &str| {
             let prices = json!({
                 "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "penstock-prices"},
@@ -175,29 +161,23 @@ async fn prices_are_taken_from_a_config_map_and_a_mistake_in_it_is_a_problem() {
         assert!(prices.borrow().cost("anthropic", "claude-ours", &usage).is_some(), "as they were");
         set("{}").await;
         replica.cluster.problems().wait_for(|problems| problems.is_empty()).await.unwrap();
-        replica.stop().await;
     })
     .await;
 }
 
 #[tokio::test]
 async fn a_certificate_authority_is_read_from_its_config_map() {
-    let server = server().await;
-    let client = server.client();
-    with_temp_ns(&client, async |namespace: &str| {
-        let config = rights::in_one_namespace(server, namespace, true).await;
-        let replica = Replica::start(config, in_namespace(namespace, "one")).await;
+    with_replica(Secrets::Allowed, async |client: &Client, namespace: &str, replica: &Replica| {
         let spec = json!({
             "provider": "ollama", "baseUrl": "https://ollama.test",
             "egress": {"caBundle": {"configMapRef": {"name": "ca"}}},
         });
-        apply(&client, namespace, "ProviderAccount", "a", &spec).await;
+        apply(client, namespace, "ProviderAccount", "a", &spec).await;
         let a = id(namespace, "a");
         replica.account_is(&a, State::Invalid).await;
         let ca = json!({"metadata": {"name": "ca"}, "data": {"ca.crt": "PEM"}});
-        create::<ConfigMap>(&client, namespace, ca).await;
+        create::<ConfigMap>(client, namespace, ca).await;
         replica.account_is(&a, State::Available).await;
-        replica.stop().await;
     })
     .await;
 }
