@@ -5,9 +5,11 @@
 //! |---|---|
 //! | [`directory`] | a folder of manifests: stand-alone mode |
 //! | [`kubernetes`] | a Kubernetes API |
+//! | [`published`] | what either of them has in force, for whoever looks |
 
 pub mod directory;
 pub mod kubernetes;
+pub mod published;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,6 +26,7 @@ use tokio::sync::watch;
 
 use directory::Directory;
 use kubernetes::Kubernetes;
+use published::Published;
 
 /// Values of a Secret by key.
 pub type SecretData = BTreeMap<String, Secret>;
@@ -175,18 +178,12 @@ impl Cluster {
     /// The objects as they are and as they become. What a write of this process changed is in it when the
     /// write returns.
     pub fn objects(&self) -> watch::Receiver<Arc<Objects>> {
-        match self {
-            Self::Directory(directory) => directory.objects(),
-            Self::Kubernetes(kubernetes) => kubernetes.objects(),
-        }
+        self.published().objects()
     }
 
     /// What is not in force, and why.
     pub fn problems(&self) -> watch::Receiver<Arc<Vec<Problem>>> {
-        match self {
-            Self::Directory(directory) => directory.problems(),
-            Self::Kubernetes(kubernetes) => kubernetes.problems(),
-        }
+        self.published().problems()
     }
 
     /// Tells of something that began or ended where people look in the cluster: as an Event. Best effort.
@@ -200,10 +197,7 @@ impl Cluster {
 
     /// What requests cost, as it is and becomes.
     pub fn prices(&self) -> watch::Receiver<Arc<PriceTable>> {
-        match self {
-            Self::Directory(directory) => directory.prices(),
-            Self::Kubernetes(kubernetes) => kubernetes.prices(),
-        }
+        self.published().prices()
     }
 
     /// Creates an account, and the Secret that it refers to if `secret` is not empty.
@@ -285,15 +279,13 @@ impl Cluster {
             Self::Kubernetes(kubernetes) => kubernetes.write_status(writes).await,
         }
     }
-}
 
-/// Publishes a value if it is another one.
-fn replace<T: PartialEq>(held: &mut Arc<T>, next: T) -> bool {
-    let changed = **held != next;
-    if changed {
-        *held = Arc::new(next);
+    fn published(&self) -> &Published {
+        match self {
+            Self::Directory(directory) => directory.published(),
+            Self::Kubernetes(kubernetes) => kubernetes.published(),
+        }
     }
-    changed
 }
 
 impl fmt::Display for Problem {

@@ -46,6 +46,19 @@ pub(crate) fn put_length(out: &mut Vec<u8>, length: u64) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// What a line says of a body's length. Digits only: `+5`, `5, 5` and an empty value are not a length.
+pub(crate) fn read_length(text: &[u8]) -> Option<u64> {
+    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// The members of a list like that of `connection`.
+pub(crate) fn members(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
+}
+
 impl From<http::request::Parts> for RequestHead {
     fn from(parts: http::request::Parts) -> Self {
         let http::request::Parts { method, uri, version, headers, .. } = parts;

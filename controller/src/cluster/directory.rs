@@ -30,20 +30,21 @@ use parking_lot::Mutex;
 use penstock_controller_core::price::PriceTable;
 use penstock_controller_core::reconcile::StatusWrite;
 use penstock_controller_core::validate::{Kind, Manifest};
-use penstock_controller_core::world::{Objects, id_of};
+use penstock_controller_core::world::id_of;
 use penstock_crds::account::Credentials;
 use penstock_crds::values::LocalRef;
 use penstock_crds::{Provider, ProviderAccount};
 use penstock_proto::ids::{AccountId, ObjectId};
 use penstock_proto::secret::Secret;
-use tokio::sync::watch as channel;
-use tracing::{info, warn};
 
-use super::{Outcome, Problem, SecretData, SpecChange, WriteError, Written, replace};
+use super::published::{Published, Words};
+use super::{Outcome, SecretData, SpecChange, WriteError, Written};
 use edit::{account_manifest, io_error, secret_manifest, set_secret_values};
 use read::{Key, Of, Said};
 use state::State;
 use statuses::Statuses;
+
+const WORDS: Words = Words { one: "a manifest is", all: "all manifests are" };
 
 /// What a folder is opened with.
 #[derive(Debug, Clone, Default)]
@@ -61,13 +62,11 @@ pub struct Settings {
 /// A folder of manifests.
 pub struct Directory {
     state: Mutex<State>,
-    objects: channel::Sender<Arc<Objects>>,
-    problems: channel::Sender<Arc<Vec<Problem>>>,
-    prices: channel::Sender<Arc<PriceTable>>,
+    published: Published,
 }
 
 impl Directory {
-    /// Opens a folder. What is good in it is in [`Directory::objects`] at once; run [`Directory::watch`] to
+    /// Opens a folder. What is good in it is in [`Directory::published`] at once; run [`Directory::watch`] to
     /// notice edits.
     ///
     /// # Errors
@@ -81,26 +80,15 @@ impl Directory {
             Ok::<_, WriteError>(state)
         });
         let state = Mutex::new(opened.await?);
-        let (objects, problems) = (channel::Sender::default(), channel::Sender::default());
-        let prices = channel::Sender::new(Arc::new(prices));
-        let directory = Arc::new(Self { state, objects, problems, prices });
+        let published = Published::new(prices, WORDS);
+        let directory = Arc::new(Self { state, published });
         directory.publish(&directory.state.lock());
         Ok(directory)
     }
 
-    /// See [`super::Cluster::objects`].
-    pub fn objects(&self) -> channel::Receiver<Arc<Objects>> {
-        self.objects.subscribe()
-    }
-
-    /// See [`super::Cluster::problems`].
-    pub fn problems(&self) -> channel::Receiver<Arc<Vec<Problem>>> {
-        self.problems.subscribe()
-    }
-
-    /// See [`super::Cluster::prices`].
-    pub fn prices(&self) -> channel::Receiver<Arc<PriceTable>> {
-        self.prices.subscribe()
+    /// What is in force, and what is not.
+    pub fn published(&self) -> &Published {
+        &self.published
     }
 
     /// Takes in what has changed in the folder since it was last looked at.
@@ -243,18 +231,8 @@ impl Directory {
     }
 
     fn publish(&self, state: &State) {
-        let (objects, problems) = (state.objects(), state.problems());
-        self.objects.send_if_modified(|held| replace(held, objects));
-        let before = Arc::clone(&self.problems.borrow());
-        if self.problems.send_if_modified(|held| replace(held, problems)) {
-            let now = self.problems.borrow();
-            for problem in now.iter().filter(|problem| !before.contains(problem)) {
-                warn!(%problem, "a manifest is not in force");
-            }
-            if now.is_empty() {
-                info!("all manifests are in force again");
-            }
-        }
+        self.published.set_objects(state.objects());
+        self.published.set_problems(state.problems());
     }
 }
 

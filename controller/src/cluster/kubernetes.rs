@@ -66,11 +66,13 @@ use tokio::sync::watch as channel;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::Problem;
+use super::published::{Published, Words};
 use crate::config::InCluster;
 use crate::metrics::ClusterMetrics;
 use prices::Prices;
 use state::{Source, State, What};
+
+const WORDS: Words = Words { one: "something of the cluster is", all: "everything of the cluster is" };
 
 /// Between two lines that say what a start waits for.
 const SAY_AGAIN: Duration = Duration::from_secs(10);
@@ -85,9 +87,7 @@ pub struct Kubernetes {
     settings: InCluster,
     recorder: Recorder,
     metrics: ClusterMetrics,
-    objects: channel::Sender<Arc<Objects>>,
-    problems: channel::Sender<Arc<Vec<Problem>>>,
-    prices: channel::Sender<Arc<PriceTable>>,
+    published: Published,
     /// What is waited for before anything is published; `None`: nothing any more.
     waits_for: channel::Sender<Option<Vec<String>>>,
     /// Nothing comes in any more.
@@ -110,9 +110,7 @@ impl Kubernetes {
             client,
             settings,
             metrics,
-            objects: channel::Sender::default(),
-            problems: channel::Sender::default(),
-            prices: channel::Sender::new(Arc::new(prices)),
+            published: Published::new(prices, WORDS),
             waits_for: channel::Sender::new(Some(Vec::new())),
             ended: CancellationToken::new(),
         })
@@ -123,19 +121,10 @@ impl Kubernetes {
         &self.client
     }
 
-    /// See [`super::Cluster::objects`].
-    pub fn objects(&self) -> channel::Receiver<Arc<Objects>> {
-        self.objects.subscribe()
-    }
-
-    /// See [`super::Cluster::problems`].
-    pub fn problems(&self) -> channel::Receiver<Arc<Vec<Problem>>> {
-        self.problems.subscribe()
-    }
-
-    /// The prices in force: those that Penstock comes with, and on top what the ConfigMap `<name>-prices` says.
-    pub fn prices(&self) -> channel::Receiver<Arc<PriceTable>> {
-        self.prices.subscribe()
+    /// What is in force, and what is not. Prices are those that Penstock comes with, and on top what the ConfigMap
+    /// `<name>-prices` says.
+    pub fn published(&self) -> &Published {
+        &self.published
     }
 
     /// What a start waits for, with what to do about it; `None`: nothing any more.
@@ -185,34 +174,21 @@ impl Kubernetes {
                 return;
             }
         }
-        let objects = state.publish();
-        self.objects.send_if_modified(|held| super::replace(held, objects));
+        self.published.set_objects(state.publish());
         if let Some(id) = self.prices_id()
             && let Some(table) = prices.take(&id, state.own_config_map(&id))
         {
-            self.prices.send_replace(Arc::new(table));
+            self.published.set_prices(table);
         }
         let mut problems = state.problems();
         problems.extend(prices.problem().cloned());
-        self.say(problems);
+        self.published.set_problems(problems);
         if self.waits_for.send_replace(None).is_some() {
-            let objects = self.objects.borrow();
+            let objects = self.published.objects();
+            let objects = objects.borrow();
             let (accounts, pools, grants) =
                 (objects.accounts.len(), objects.pools.len(), objects.grants.len());
             info!(accounts, pools, grants, "the objects of the cluster are known");
-        }
-    }
-
-    fn say(&self, problems: Vec<Problem>) {
-        let before = Arc::clone(&self.problems.borrow());
-        if self.problems.send_if_modified(|held| super::replace(held, problems)) {
-            let now = self.problems.borrow();
-            for problem in now.iter().filter(|problem| !before.contains(problem)) {
-                warn!(%problem, "something of the cluster is not in force");
-            }
-            if now.is_empty() {
-                info!("everything of the cluster is in force again");
-            }
         }
     }
 
@@ -222,7 +198,8 @@ impl Kubernetes {
         kind: penstock_controller_core::validate::Kind,
         id: &ObjectId,
     ) -> Option<ObjectReference> {
-        let objects = self.objects.borrow();
+        let objects = self.published.objects();
+        let objects = objects.borrow();
         match kind {
             Kind::Account => objects.accounts.get(id).map(|object| object.object_ref(&())),
             Kind::Pool => objects.pools.get(id).map(|object| object.object_ref(&())),
@@ -232,7 +209,7 @@ impl Kubernetes {
 
     /// Waits until the objects in force are like this, as they soon are after a write.
     async fn returned(&self, are: impl Fn(&Objects) -> bool) {
-        let mut objects = self.objects();
+        let mut objects = self.published.objects();
         let returned = tokio::time::timeout(RETURN, objects.wait_for(|objects| are(objects)));
         let _ = self.ended.run_until_cancelled(returned).await;
     }

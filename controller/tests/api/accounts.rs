@@ -48,14 +48,14 @@ async fn an_account_is_made_shown_changed_and_deleted() {
     let changed = account(&api, "a").await;
     assert_eq!((&changed["priority"], &changed["autoFallback"]), (&json!(3), &json!(false)));
     assert_eq!(changed["allowModels"], json!(["claude-*"]), "what is left out stays");
-    let objects = Arc::clone(&api.directory.objects().borrow());
+    let objects = Arc::clone(&api.directory.published().objects().borrow());
     let secret = objects.secrets.values().next().unwrap();
     assert_eq!(secret.data["apiKey"].expose(), format!("{SECRET}-2"));
 
     let deleted = api.call(Method::DELETE, "/api/accounts/a", &json!({"confirm": "a"})).await;
     assert_eq!(deleted.status, StatusCode::OK);
     assert_eq!(api.shown("/api/accounts").await, json!([]));
-    assert!(api.directory.objects().borrow().secrets.is_empty(), "and with it its credential");
+    assert!(api.directory.published().objects().borrow().secrets.is_empty(), "and with it its credential");
 }
 
 #[tokio::test]

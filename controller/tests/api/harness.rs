@@ -58,6 +58,12 @@ pub(crate) struct Answer {
     pub(crate) json: Value,
 }
 
+/// A stream of server-sent events, as far as it was read.
+pub(crate) struct Heard {
+    body: hyper::body::Incoming,
+    text: String,
+}
+
 impl Api {
     pub(crate) async fn start() -> Self {
         Self::with_keys(Vec::new()).await
@@ -181,6 +187,23 @@ impl Api {
     pub(crate) async fn write(&self, file: &str, manifest: &str) {
         std::fs::write(self.folder.path().join(file), manifest).unwrap();
         self.directory.reload().await;
+    }
+}
+
+impl From<hyper::body::Incoming> for Heard {
+    fn from(body: hyper::body::Incoming) -> Self {
+        Self { body, text: String::new() }
+    }
+}
+
+impl Heard {
+    /// Reads on until it says this; everything that it said.
+    pub(crate) async fn until(&mut self, end: &str) -> &str {
+        while !self.text.contains(end) {
+            let frame = self.body.frame().await.unwrap().unwrap();
+            self.text.push_str(std::str::from_utf8(frame.data_ref().unwrap()).unwrap());
+        }
+        &self.text
     }
 }
 

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures_util::future::BoxFuture;
 use http::{Method, StatusCode, header};
-use http_body_util::BodyExt;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::authentication::v1::TokenReviewStatus;
 use k8s_openapi::api::authorization::v1::{SubjectAccessReviewSpec, SubjectAccessReviewStatus};
@@ -16,7 +15,7 @@ use penstock_controller_core::site::PublicHosts;
 use penstock_proto::secret::Secret;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Api, TOKEN};
+use crate::harness::{Answer, Api, Heard, TOKEN};
 use crate::support::event;
 
 /// Ann may do everything with accounts, pools and Secrets of `llm`.
@@ -197,23 +196,15 @@ async fn who_follows_requests_hears_of_those_they_may_see() {
     let api = Arc::<Fake>::default().api().await;
     let follow = api.anybody(Method::GET, "/api/requests/stream");
     let follow = follow.header(header::AUTHORIZATION, format!("Bearer {ANN}"));
-    let mut body = api.open(follow, "").await.into_body();
-    let mut heard = String::new();
-    let mut until = async |end: &str| {
-        while !heard.contains(end) {
-            let frame = body.frame().await.unwrap().unwrap();
-            heard.push_str(std::str::from_utf8(frame.data_ref().unwrap()).unwrap());
-        }
-        heard.clone()
-    };
-    until("connected").await;
+    let mut stream = Heard::from(api.open(follow, "").await.into_body());
+    stream.until("connected").await;
     let now = Timestamp::now();
     let mut events = [event(now, 1), event(now, 2)];
     for (event, namespace) in events.iter_mut().zip(["search", "llm"]) {
         event.caller.namespace = namespace.to_owned();
         api.ingest.submit(vec![event.clone()]).await.unwrap();
     }
-    let heard = until(&events[1].id.to_string()).await;
+    let heard = stream.until(&events[1].id.to_string()).await;
     assert!(!heard.contains(&events[0].id.to_string()), "{heard}");
 }
 

@@ -1,12 +1,11 @@
 //! The history over the API: filters, pages, one row, live.
 
 use http::{Method, StatusCode, header};
-use http_body_util::BodyExt;
 use jiff::{SignedDuration, Timestamp};
 use penstock_proto::event::{Ending, Event};
 use serde_json::Value;
 
-use crate::harness::Api;
+use crate::harness::{Api, Heard};
 use crate::support::event;
 
 /// Five requests, a second apart, the last one now: 1 went well on `llm/a`, 2 was limited, 3 was cut,
@@ -121,18 +120,10 @@ async fn requests_are_seen_as_they_are_stored() {
     let opened = api.open(api.admin(Method::GET, "/api/requests/stream"), "").await;
     let kind = opened.headers()[header::CONTENT_TYPE].to_str().unwrap().to_owned();
     assert_eq!((opened.status(), kind.as_str()), (StatusCode::OK, "text/event-stream"));
-    let mut body = opened.into_body();
-    let mut heard = String::new();
-    let mut until = async |end: &str| {
-        while !heard.contains(end) {
-            let frame = body.frame().await.unwrap().unwrap();
-            heard.push_str(std::str::from_utf8(frame.data_ref().unwrap()).unwrap());
-        }
-        heard.clone()
-    };
-    assert!(until("\n\n").await.starts_with("event: connected\n"));
+    let mut stream = Heard::from(opened.into_body());
+    assert!(stream.until("\n\n").await.starts_with("event: connected\n"));
     let event = stored(&api).await.pop().unwrap();
-    let heard = until(&format!("{}\"", event.id)).await;
+    let heard = stream.until(&format!("{}\"", event.id)).await;
     let messages = heard.lines().filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok());
     let messages: Vec<Value> = messages.collect();
     for message in &messages {

@@ -102,7 +102,7 @@ impl Kubernetes {
         self.returned(|objects| !objects.accounts.contains_key(id)).await;
         let named = account.spec.credentials.map(|named| named.secret_ref.name);
         let secret = named.and_then(|name| ObjectId::new(id.namespace(), &name).ok());
-        match secret.filter(|secret| !is_named(&self.objects.borrow(), secret)) {
+        match secret.filter(|secret| !is_named(&self.published.objects().borrow(), secret)) {
             None => Ok(()),
             Some(secret) => match self.delete_secret(&secret).await {
                 // Somebody was quicker, or there was none.

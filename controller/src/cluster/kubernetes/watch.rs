@@ -101,7 +101,7 @@ impl Kubernetes {
         let mut this = Loop {
             kubernetes: &self,
             state: State::new(self.base_sources(), self.own_references()),
-            prices: Prices::new(PriceTable::clone(&self.prices.borrow())),
+            prices: Prices::new(PriceTable::clone(&self.published.prices().borrow())),
             streams: StreamMap::new(),
             reads: FuturesUnordered::new(),
             reading: BTreeSet::new(),

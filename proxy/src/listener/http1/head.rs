@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode, Uri, Version};
 use penstock_proxy_core::headers::Headers;
 
-use crate::head::RequestHead;
+use crate::head::{RequestHead, members, read_length};
 use crate::upstream::http1::chunked::Chunks;
 use crate::upstream::http1::framing::Framing;
 
@@ -136,7 +136,7 @@ impl Fields {
     fn note(&mut self, name: &str, value: &[u8]) -> Result<(), BadHead> {
         match name.as_bytes() {
             b"content-length" => {
-                let length = decimal(value).ok_or(BadHead::Framing)?;
+                let length = read_length(value).ok_or(BadHead::Framing)?;
                 if self.length.replace(length).is_some_and(|before| before != length) {
                     return Err(BadHead::Framing);
                 }
@@ -148,7 +148,7 @@ impl Fields {
                 self.chunked = true;
             }
             b"connection" => {
-                for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                for option in members(value) {
                     // The end, once said, is not taken back.
                     if option.eq_ignore_ascii_case(b"close") {
                         self.connection = Some(Persistence::Close);
@@ -184,14 +184,6 @@ impl Fields {
         let expects_continue = self.expects_continue && !is_old && !framing.is_done();
         Ok(Head { request, framing, keep_alive, expects_continue })
     }
-}
-
-/// Digits only: `+5`, `5, 5` and an empty value are not a length.
-fn decimal(text: &[u8]) -> Option<u64> {
-    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 impl From<httparse::Error> for BadHead {

@@ -11,7 +11,7 @@ use penstock_proxy_core::headers::Headers;
 
 use super::chunked::Chunks;
 use super::framing::Framing;
-use crate::head::ResponseHead;
+use crate::head::{ResponseHead, members, read_length};
 use crate::upstream::error::ProtocolError;
 use crate::upstream::headers::is_hop_by_hop;
 
@@ -103,7 +103,7 @@ impl Fields {
     fn note(&mut self, name: &str, value: &[u8]) -> Result<(), ProtocolError> {
         match name.as_bytes() {
             b"content-length" => {
-                let length = decimal(value).ok_or(ProtocolError::ContentLength)?;
+                let length = read_length(value).ok_or(ProtocolError::ContentLength)?;
                 // Also two equal ones: nobody needs them, and readers differ.
                 if self.length.replace(length).is_some() {
                     return Err(ProtocolError::ContentLength);
@@ -117,7 +117,7 @@ impl Fields {
             }
             b"connection" => {
                 self.connection = true;
-                self.close |= tokens(value).any(|token| token.eq_ignore_ascii_case(b"close"));
+                self.close |= members(value).any(|token| token.eq_ignore_ascii_case(b"close"));
             }
             _ => {}
         }
@@ -151,25 +151,13 @@ impl Fields {
         let named = self.connection.then(|| headers.clone());
         let is_named = |name: &str| {
             let lists = named.iter().flat_map(|named| named.get_all("connection"));
-            lists.flat_map(tokens).any(|token| token.eq_ignore_ascii_case(name.as_bytes()))
+            lists.flat_map(members).any(|token| token.eq_ignore_ascii_case(name.as_bytes()))
         };
         headers.retain(|name| match name {
             "content-length" => !no_content,
             name => !is_hop_by_hop(name) && !is_named(name),
         });
     }
-}
-
-fn tokens(list: &[u8]) -> impl Iterator<Item = &[u8]> {
-    list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
-}
-
-/// Digits only: `+5`, `5, 5` and an empty value are not a length.
-fn decimal(text: &[u8]) -> Option<u64> {
-    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 #[cfg(test)]
