@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import random
 import shutil
 import socket
 import subprocess
@@ -11,11 +12,20 @@ import urllib.request
 
 from simulator import until
 
+# Below those that the kernel chooses from for whoever asks for any.
+PORTS = range(20_000, 32_000)
+
 
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """A port that is free now and that the kernel gives to nobody unasked."""
+    for port in random.sample(PORTS, 200):
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError(f"no free port in {PORTS}")
 
 
 class RunningSimulator:

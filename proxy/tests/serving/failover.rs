@@ -100,11 +100,10 @@ async fn an_account_that_does_not_answer_in_time_is_left_for_the_next() {
 #[tokio::test]
 async fn an_account_that_cannot_be_connected_to_is_left_for_the_next() {
     let healthy = Provider::always(|| json(200, MESSAGE)).await;
-    let mut nowhere = account("a", &healthy, 0);
-    // A port that was free a moment ago.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    nowhere.base_url = format!("http://{free}");
-    let proxy = Proxy::start(vec![nowhere, account("b", &healthy, 10)]).await;
+    let nowhere = Nowhere::new();
+    let mut unreachable = account("a", &healthy, 0);
+    unreachable.base_url = format!("http://{}", nowhere.address);
+    let proxy = Proxy::start(vec![unreachable, account("b", &healthy, 10)]).await;
     assert_eq!(proxy.post("/v1/messages", ASK).await.status, 200);
     assert_eq!(outcomes(&proxy.event().await), [("a", "unreachable"), ("b", "success")]);
 }

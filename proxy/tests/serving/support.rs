@@ -5,7 +5,7 @@ mod provider;
 mod proxy;
 
 pub(crate) use client::{Client, get, post};
-pub(crate) use provider::{Do, Provider, Seen, chunk, chunked, json, reply};
+pub(crate) use provider::{Do, Nowhere, Provider, Seen, chunk, chunked, json, reply};
 pub(crate) use proxy::{Proxy, account, mapped, openai, pool, snapshot};
 
 /// A message as Anthropic answers it, 10 tokens in and 5 out.

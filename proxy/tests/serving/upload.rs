@@ -204,14 +204,13 @@ async fn an_upload_goes_on_while_its_answer_arrives() {
 #[tokio::test]
 async fn another_account_is_asked_only_while_nothing_was_sent() {
     let reader = Reader::start().await;
-    let mut nowhere = reader.account.clone();
-    (nowhere.id, nowhere.priority) = ("default/nowhere".parse().unwrap(), 0);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    nowhere.base_url = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
+    let nowhere = Nowhere::new();
+    let mut unreachable = reader.account.clone();
+    (unreachable.id, unreachable.priority) = ("default/unreachable".parse().unwrap(), 0);
+    unreachable.base_url = format!("http://{}", nowhere.address);
     let mut second = reader.account.clone();
     second.priority = 1;
-    let proxy = serving(vec![nowhere, second]).await;
+    let proxy = serving(vec![unreachable, second]).await;
     let body = large(1 << 20);
     let mut client = proxy.client().await;
     let script = async {
@@ -226,7 +225,7 @@ async fn another_account_is_asked_only_while_nothing_was_sent() {
     let outcomes = proxy.event().await.attempts;
     assert_eq!(
         outcomes.iter().map(|one| one.account.as_str()).collect::<Vec<_>>(),
-        ["default/nowhere", "default/a"]
+        ["default/unreachable", "default/a"]
     );
 }
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -41,6 +42,13 @@ pub(crate) enum Do {
 
 /// Bytes of one chunk of [`Do::Flood`].
 const FLOOD: usize = 64 << 10;
+
+/// A place where every connection is refused. Its port is held: a port that was only free a moment ago may be given
+/// to the next who asks for one, even to the proxy that is to be refused there.
+pub(crate) struct Nowhere {
+    _held: Socket,
+    pub(crate) address: SocketAddr,
+}
 
 type Script = dyn Fn(&Seen) -> Vec<Do> + Send + Sync;
 
@@ -81,6 +89,17 @@ impl Provider {
     /// How many requests arrived that were not taken by [`Provider::request`].
     pub(crate) fn waiting(&self) -> usize {
         self.seen.len()
+    }
+}
+
+impl Nowhere {
+    /// Bound, and never listening.
+    pub(crate) fn new() -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        socket.bind(&any.into()).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        Self { _held: socket, address }
     }
 }
 
