@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use penstock_controller_core::budget::{Spent, counted};
-use penstock_controller_core::world::Objects;
+use penstock_controller_core::objects::Objects;
 use penstock_proto::ids::AccountId;
 use tokio::sync::watch;
 use tracing::{info, warn};

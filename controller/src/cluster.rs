@@ -16,9 +16,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use penstock_controller_core::objects::Objects;
 use penstock_controller_core::price::PriceTable;
 use penstock_controller_core::reconcile::{Refused, StatusWrite, Transition};
-use penstock_controller_core::world::Objects;
 use penstock_crds::{ProviderAccount, ProviderAccountSpec};
 use penstock_proto::ids::{AccountId, InvalidObjectId, ObjectId};
 use penstock_proto::secret::Secret;

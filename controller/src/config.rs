@@ -14,6 +14,7 @@ use penstock_crds::Provider;
 use penstock_proto::secret::Secret;
 
 mod admission;
+mod check;
 mod parse;
 mod source;
 

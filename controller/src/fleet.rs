@@ -14,8 +14,8 @@ use tracing::{debug, warn};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::grpc::Registry;
-use crate::grpc::registry::ConnectedProxy;
+use crate::proxies::ConnectedProxy;
+use crate::proxies::Registry;
 use crate::store::Store;
 use crate::store::controllers::Presence;
 use crate::store::error::StoreError;

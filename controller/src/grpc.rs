@@ -7,7 +7,6 @@
 //! | [`views`] | what each kind of peer may see of the plan, worked out once for all of them |
 //! | [`subscribe`] | one stream of pushes and answers |
 //! | [`report`] | one stream of observations and events |
-//! | [`registry`] | the proxies that are connected, and how far behind they are |
 //!
 //! Never decides what a proxy should know (that is the plan) and never stores (that is `ingest`).
 
@@ -29,16 +28,15 @@ use wire::control_server::{Control, ControlServer};
 use crate::ingest::Ingest;
 use crate::listener::handshakes;
 use crate::metrics::GrpcMetrics;
+use crate::proxies::Registry;
 use crate::reconcile::Reconciler;
 
 pub mod identity;
-pub mod registry;
 mod report;
 mod subscribe;
 mod views;
 
 pub use identity::Identity;
-pub use registry::Registry;
 use views::Views;
 
 /// A proxy that answers neither a ping nor anything else is gone after the sum of both.

@@ -11,6 +11,7 @@
 //! | [`fleet`] | the controllers that share a database, and whose proxies are whose |
 //! | [`refusals`] | what proxies refused, told to its owners |
 //! | [`grpc`] | where proxies connect: pushes to them, reports from them |
+//! | [`proxies`] | the proxies that are connected, and how far behind they are |
 //! | [`ingest`] | batches of events from the proxies, on their way into the store |
 //! | [`store`] | the history in Postgres, and the private Postgres itself |
 //! | [`budget`] | what accounts have spent, as the history says |
@@ -46,6 +47,7 @@ pub mod leader;
 pub mod listener;
 pub mod metrics;
 pub mod own_secret;
+pub mod proxies;
 pub mod reconcile;
 pub mod refusals;
 pub mod shutdown;

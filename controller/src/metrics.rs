@@ -18,8 +18,8 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::grpc::Registry as Proxies;
 use crate::ingest::Ingest;
+use crate::proxies::Registry as Proxies;
 
 /// All of them.
 pub struct Metrics {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use penstock_controller_core::budget::Spent;
-use penstock_controller_core::observe::Observed;
-use penstock_controller_core::world::Objects;
+use penstock_controller_core::objects::Objects;
+use penstock_controller_core::world::Observed;
 use penstock_controller_core::{Plan, World, reconcile};
 use penstock_proto::ids::AccountId;
 use penstock_proto::issuer::TokenIssuer;
@@ -18,8 +18,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::grpc::Registry;
 use crate::metrics::ReconcileMetrics;
+use crate::proxies::Registry;
 
 /// Requests that wait to be taken in; whoever asks waits when it is full.
 const QUEUE: usize = 1_024;

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use penstock_controller_core::reconcile::Refused;
 use penstock_controller_core::validate::Kind;
-use penstock_proto::resource::{Refusal, ResourceKind};
+use penstock_proto::ids::ResourceKind;
+use penstock_proto::resource::Refusal;
 use tokio_util::sync::CancellationToken;
 
-use crate::grpc::Registry;
+use crate::proxies::Registry;
 
 /// A thousand proxies that refuse the same do so within this time.
 const TOGETHER: Duration = Duration::from_secs(1);
@@ -56,7 +57,7 @@ fn of_object(refusal: &Refusal) -> Option<Refused> {
 
 #[cfg(test)]
 mod tests {
-    use penstock_proto::resource::ResourceKey;
+    use penstock_proto::ids::ResourceKey;
 
     use super::*;
 

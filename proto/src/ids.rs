@@ -86,6 +86,46 @@ impl fmt::Debug for ObjectId {
     }
 }
 
+/// The kinds of resources.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ResourceKind {
+    /// An account with its credential.
+    Account,
+    /// Where an account stands.
+    AccountState,
+    /// A pool.
+    Pool,
+    /// A grant.
+    Grant,
+    /// Who signs callers' tokens.
+    TokenIssuer,
+    /// One that this program does not know (its number); kept so that it can be refused by name.
+    Other(i32),
+}
+
+/// Names a resource.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ResourceKey {
+    /// Of which kind.
+    pub kind: ResourceKind,
+    /// `namespace/name`; of a token issuer its own name.
+    pub name: String,
+}
+
+impl ResourceKind {
+    /// Stable label for metrics, logs and the management API.
+    pub fn as_label(self) -> &'static str {
+        match self {
+            Self::Account => "account",
+            Self::AccountState => "account_state",
+            Self::Pool => "pool",
+            Self::Grant => "grant",
+            Self::TokenIssuer => "token_issuer",
+            Self::Other(_) => "other",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

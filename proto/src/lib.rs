@@ -2,7 +2,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`ids`] | names of accounts, pools and requests, parsed once |
+//! | [`ids`] | names of accounts, pools, requests and resources, parsed once |
 //! | [`secret`] | a string that cannot be printed by accident |
 //! | [`dialect`] | the three request formats, and how a credential is presented |
 //! | [`limits`] | windows and cooldowns, and the rule that merges observations of them |

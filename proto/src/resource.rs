@@ -9,35 +9,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::convert::ConvertError;
-use crate::ids::{AccountId, ObjectId};
+use crate::ids::{AccountId, ObjectId, ResourceKey, ResourceKind};
 use crate::issuer::TokenIssuer;
 use crate::snapshot::{Account, AccountState, Grant, Pool, Snapshot};
-
-/// The kinds of resources.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ResourceKind {
-    /// An account with its credential.
-    Account,
-    /// Where an account stands.
-    AccountState,
-    /// A pool.
-    Pool,
-    /// A grant.
-    Grant,
-    /// Who signs callers' tokens.
-    TokenIssuer,
-    /// One that this program does not know (its number); kept so that it can be refused by name.
-    Other(i32),
-}
-
-/// Names a resource.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ResourceKey {
-    /// Of which kind.
-    pub kind: ResourceKind,
-    /// `namespace/name`; of a token issuer its own name.
-    pub name: String,
-}
 
 /// A resource's content. `Arc`, so that every view and snapshot shares it.
 #[derive(Debug, Clone, PartialEq)]
@@ -101,20 +75,6 @@ pub struct Refusal {
     pub version: String,
     /// Why, for people; never contains a credential.
     pub reason: String,
-}
-
-impl ResourceKind {
-    /// Stable label for metrics, logs and the management API.
-    pub fn as_label(self) -> &'static str {
-        match self {
-            Self::Account => "account",
-            Self::AccountState => "account_state",
-            Self::Pool => "pool",
-            Self::Grant => "grant",
-            Self::TokenIssuer => "token_issuer",
-            Self::Other(_) => "other",
-        }
-    }
 }
 
 impl Resource {

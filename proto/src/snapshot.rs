@@ -9,10 +9,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::dialect::{CredentialScheme, Dialect};
-use crate::ids::{AccountId, PoolId};
+use crate::ids::{AccountId, PoolId, ResourceKey};
 use crate::issuer::TokenIssuer;
 use crate::limits::{Limits, glob_matches};
-use crate::resource::ResourceKey;
 use crate::secret::Secret;
 
 /// Everything a proxy knows from the controller.

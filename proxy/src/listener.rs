@@ -7,7 +7,7 @@
 //! | [`connection`] | which protocol a connection speaks |
 //! | [`http1`] | our own codec of HTTP/1.1 |
 //! | [`tls`] | certificate and key |
-//! | [`io`] | a byte stream, plaintext or TLS |
+//! | [`io`] | a client's connection |
 //! | [`stalled`] | the limit on how long a client takes nothing |
 
 use std::net::SocketAddr;

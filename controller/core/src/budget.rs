@@ -11,7 +11,7 @@ use penstock_crds::account::status::State;
 use penstock_crds::values::Period;
 use penstock_proto::ids::AccountId;
 
-use crate::world::Objects;
+use crate::objects::Objects;
 
 /// What an account has spent, as the history says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

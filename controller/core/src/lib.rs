@@ -3,7 +3,8 @@
 //!
 //! | module | what it decides |
 //! |---|---|
-//! | [`world`] | nothing: everything the controller knows, as plain ordered maps |
+//! | [`objects`] | nothing: the objects, as plain ordered maps |
+//! | [`world`] | nothing: everything the controller knows, objects and observations |
 //! | [`validate`] | whether an object can be used as it is written, and what to do if not |
 //! | [`reconcile`] | `reconcile(&World, now) -> Plan`: what proxies should know, and what to write |
 //! | [`snapshot`] | what one proxy may see of a plan, and what turns what it holds into that |
@@ -34,6 +35,7 @@ pub mod identity;
 pub mod inject;
 pub mod issuer;
 pub mod leader;
+pub mod objects;
 pub mod observe;
 pub mod price;
 pub mod reconcile;

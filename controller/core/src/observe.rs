@@ -5,7 +5,7 @@ use penstock_proto::limits::Limits;
 use penstock_proto::observation::Observation;
 
 use crate::validate::account;
-use crate::world::World;
+use crate::world::{Observed, World};
 
 /// A window's utilisation that moved by less than this, in percent, waits for the next regular publication.
 const STEP: f64 = 1.0;
@@ -13,17 +13,6 @@ const STEP: f64 = 1.0;
 /// How long the end of a cooldown is remembered, so that a late report of the cooldown does not revive it.
 /// Longer than any proxy keeps reports while the controller is away and still delivers them in order.
 pub(crate) const REMEMBER_LIFTS: SignedDuration = SignedDuration::from_hours(24);
-
-/// What an observation changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Observed {
-    /// Nothing: it was known, or is about an account that is gone.
-    Nothing,
-    /// Something small; the next regular publication is soon enough.
-    Small,
-    /// Something began, ended or moved; every proxy should know at once.
-    Change,
-}
 
 impl World {
     /// Takes in one observation by the join: order and repetition do not matter.

@@ -15,8 +15,8 @@ use penstock_crds::account::status::{ProviderAccountStatus, State};
 use penstock_crds::conditions as reasons;
 use penstock_crds::grant::AccessGrantStatus;
 use penstock_crds::pool::AccountPoolStatus;
-use penstock_proto::ids::{AccountId, ObjectId, PoolId};
-use penstock_proto::resource::{Resource, ResourceKey, Versioned};
+use penstock_proto::ids::{AccountId, ObjectId, PoolId, ResourceKey};
+use penstock_proto::resource::{Resource, Versioned};
 
 use crate::validate::Kind;
 use crate::world::World;

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use penstock_proto::resource::{Refusal, ResourceKey, ResourceKind, Update, Versioned};
+use penstock_proto::ids::{ResourceKey, ResourceKind};
+use penstock_proto::resource::{Refusal, Update, Versioned};
 use sha2::{Digest, Sha256};
 
 use crate::reconcile::Plan;

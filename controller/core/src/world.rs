@@ -1,55 +1,18 @@
-//! Everything the controller knows, as plain ordered maps. It comes from a Kubernetes API or from a folder;
-//! nothing here knows which.
+//! Everything the controller knows: the objects, and what was observed beside them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use kube::ResourceExt;
 use penstock_crds::account::ProviderAccountStatus;
-use penstock_crds::{AccessGrant, AccountPool, ProviderAccount};
-use penstock_proto::ids::{AccountId, InvalidObjectId, ObjectId};
+use penstock_proto::ids::AccountId;
 use penstock_proto::issuer::TokenIssuer;
-use penstock_proto::secret::Secret;
 use penstock_proto::snapshot::AccountState;
 
 use crate::budget::Spent;
-use crate::observe::Observed;
+use crate::objects::Objects;
 use crate::status;
 use crate::validate::account;
-
-/// The namespace of objects that do not say one, outside a cluster.
-pub const DEFAULT_NAMESPACE: &str = "default";
-
-/// The objects, as their source last gave them. Each behind an `Arc`, so that a copy of all is cheap.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Objects {
-    /// By `namespace/name`.
-    pub accounts: BTreeMap<ObjectId, Arc<ProviderAccount>>,
-    /// By `namespace/name`.
-    pub pools: BTreeMap<ObjectId, Arc<AccountPool>>,
-    /// By `namespace/name`.
-    pub grants: BTreeMap<ObjectId, Arc<AccessGrant>>,
-    /// Those that an object refers to, and client keys.
-    pub secrets: BTreeMap<ObjectId, Arc<SecretObject>>,
-    /// `ca.crt` of the ConfigMaps that an account refers to, PEM.
-    pub ca_bundles: BTreeMap<ObjectId, Arc<str>>,
-    /// Namespaces whose Secrets the controller may not read.
-    pub forbidden_secrets: BTreeSet<String>,
-    /// Labels of the namespaces; those that are not here have none.
-    pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
-    /// Outside a cluster: Secrets labelled as client keys are grants by themselves.
-    pub standalone: bool,
-}
-
-/// A Secret.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct SecretObject {
-    /// Its labels.
-    pub labels: BTreeMap<String, String>,
-    /// Its values by key.
-    pub data: BTreeMap<String, Secret>,
-}
 
 /// Everything the controller knows.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -66,13 +29,15 @@ pub struct World {
     pub issuer: Option<Arc<TokenIssuer>>,
 }
 
-/// `namespace/name` of an object; one without a namespace is in [`DEFAULT_NAMESPACE`].
-///
-/// # Errors
-/// If the object's names are not names of Kubernetes.
-pub fn id_of(object: &impl ResourceExt) -> Result<ObjectId, InvalidObjectId> {
-    let namespace = object.namespace();
-    ObjectId::new(namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE), &object.name_any())
+/// What an observation changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Observed {
+    /// Nothing: it was known, or is about an account that is gone.
+    Nothing,
+    /// Something small; the next regular publication is soon enough.
+    Small,
+    /// Something began, ended or moved; every proxy should know at once.
+    Change,
 }
 
 impl World {

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use penstock_controller_core::damp::{Pacer, SMALL_EVERY, Weight, allowed};
+use penstock_controller_core::objects::Objects;
 use penstock_controller_core::reconcile;
 use penstock_controller_core::reconcile::StatusWrite;
-use penstock_controller_core::world::{Objects, World};
+use penstock_controller_core::world::World;
 use penstock_crds::ProviderAccount;
 use penstock_crds::account::status::State;
 use penstock_proto::ids::ObjectId;

@@ -9,8 +9,9 @@ use penstock_controller_core::reconcile;
 use penstock_controller_core::snapshot::Viewer;
 use penstock_controller_core::world::World;
 use penstock_crds::values::Period;
+use penstock_proto::ids::{ResourceKey, ResourceKind};
 use penstock_proto::limits::{CooldownReason, WindowStatus};
-use penstock_proto::resource::{Resource, ResourceKey, ResourceKind};
+use penstock_proto::resource::Resource;
 use proptest::prelude::*;
 use world::{Seen, account, add_grant, add_pool, at, id, observation, secret, spend, window};
 

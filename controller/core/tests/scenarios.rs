@@ -5,14 +5,14 @@ mod world;
 
 use std::collections::BTreeMap;
 
-use penstock_controller_core::observe::Observed;
 use penstock_controller_core::snapshot::Viewer;
+use penstock_controller_core::world::Observed;
 use penstock_controller_core::world::World;
 use penstock_controller_core::{Plan, reconcile};
 use penstock_crds::account::status::State;
-use penstock_proto::ids::ObjectId;
+use penstock_proto::ids::{ObjectId, ResourceKind};
 use penstock_proto::limits::{CooldownReason, WindowStatus};
-use penstock_proto::resource::{Change, Resource, ResourceKind};
+use penstock_proto::resource::{Change, Resource};
 
 use world::{
     account, at, condition, grant, id, limited, names, observation, pool, proto_account, secret, window,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use axum::extract::State;
 use axum::http::StatusCode;
 use penstock_controller_core::access::{Deed, Listing};
-use penstock_controller_core::world::DEFAULT_NAMESPACE;
+use penstock_controller_core::objects::DEFAULT_NAMESPACE;
 use penstock_proto::ids::AccountId;
 
 use super::error::{ApiError, ErrorBody};

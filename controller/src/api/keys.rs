@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use axum::http::StatusCode;
 use penstock_controller_core::access::{Deed, Listing};
-use penstock_controller_core::world::DEFAULT_NAMESPACE;
+use penstock_controller_core::objects::DEFAULT_NAMESPACE;
 use penstock_crds::{CLIENT_KEY_HASH, CLIENT_KEY_LABEL};
 use penstock_proto::ids::ObjectId;
 use penstock_proto::secret::Secret;

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use jiff::Timestamp;
 use penstock_controller_core::Plan;
 use penstock_controller_core::access::Listing;
-use penstock_controller_core::world::Objects;
+use penstock_controller_core::objects::Objects;
 use penstock_crds::account::status::State as AccountState;
 use penstock_proto::ids::AccountId;
 use penstock_proto::resource::Resource;
@@ -21,8 +21,8 @@ use super::extract::Json;
 use super::rights::Caller;
 use crate::cluster::{Cluster, Problem};
 use crate::fleet::{Fleet, Proxy};
-use crate::grpc::Registry;
 use crate::ingest::Ingest;
+use crate::proxies::Registry;
 use crate::reconcile::Reconciler;
 use crate::store::Store;
 

@@ -27,10 +27,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use penstock_controller_core::objects::id_of;
 use penstock_controller_core::price::PriceTable;
 use penstock_controller_core::reconcile::StatusWrite;
 use penstock_controller_core::validate::{Kind, Manifest};
-use penstock_controller_core::world::id_of;
 use penstock_crds::account::Credentials;
 use penstock_crds::values::LocalRef;
 use penstock_crds::{Provider, ProviderAccount};

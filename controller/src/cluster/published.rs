@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use penstock_controller_core::objects::Objects;
 use penstock_controller_core::price::PriceTable;
-use penstock_controller_core::world::Objects;
 use tokio::sync::watch;
 use tracing::{info, warn};
 

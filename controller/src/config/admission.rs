@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use clap::Args;
 
 use super::Admission;
-use super::parse::Check;
+use super::check::Check;
 
 /// The flags as they were given.
 #[derive(Args)]

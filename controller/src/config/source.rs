@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use clap::Args;
 use penstock_controller_core::identity::Gateways;
 
-use super::parse::Check;
+use super::check::Check;
 use super::{InCluster, Source};
 
 /// What everything that belongs to an installation is named after.

@@ -20,7 +20,7 @@ use wire::subscribe_response::Message as Say;
 
 use super::Grpc;
 use super::identity::Peer;
-use super::registry::Place;
+use crate::proxies::Place;
 
 /// A push is cut at about this size, bytes, below what a gRPC peer takes unless told otherwise.
 const MESSAGE: usize = 1 << 20;

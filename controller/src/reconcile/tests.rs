@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 use penstock_controller_core::budget;
-use penstock_controller_core::world::SecretObject;
+use penstock_controller_core::objects::SecretObject;
 use penstock_crds::account::status::State;
 use penstock_crds::values::Period;
 use penstock_proto::ids::ObjectId;

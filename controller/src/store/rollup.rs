@@ -9,14 +9,14 @@ use std::collections::BTreeMap;
 
 use deadpool_postgres::Transaction;
 use jiff::Timestamp;
-use penstock_proto::event::{Ending, Event};
+use penstock_proto::event::Event;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
 
 use self::histogram::{BUCKETS, bucket_of};
 use super::day::time_of;
 use super::error::StoreError;
-use super::write::encode::{clip, number};
+use super::write::encode::{clip, failed, number};
 
 /// What the lines of one table are to grow by.
 pub(super) type Lines<'a> = BTreeMap<Key<'a>, Sums>;
@@ -110,14 +110,6 @@ const TYPES: [Type; 25] = [
     Type::INT8,
     Type::INT8_ARRAY,
 ];
-
-/// Whether a row counts as failed: answered with an error, or cut.
-pub(super) fn failed(event: &Event) -> bool {
-    match event.ending {
-        Ending::Truncated | Ending::Error => true,
-        Ending::Complete | Ending::ClientLeft => event.status >= 400,
-    }
-}
 
 impl Table {
     /// All of them, in the order in which every writer takes them.

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use jiff::{Timestamp, ToSpan};
 use penstock_controller::budget::Budgets;
-use penstock_controller::grpc::Registry;
 use penstock_controller::metrics::ReconcileMetrics;
+use penstock_controller::proxies::Registry;
 use penstock_controller::reconcile::{self, Reconciler};
 use penstock_controller::store::Store;
 use penstock_controller::store::postgres::Target;
 use penstock_controller_core::budget::Spent;
-use penstock_controller_core::world::{Objects, SecretObject};
+use penstock_controller_core::objects::{Objects, SecretObject};
 use penstock_crds::account::status::State;
 use penstock_proto::ids::AccountId;
 use penstock_proto::secret::Secret;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use penstock_controller::fleet::Fleet;
-use penstock_controller::grpc::Registry;
 use penstock_controller::ingest::{self, Ingest, Ingester, Live};
+use penstock_controller::proxies::Registry;
 use penstock_controller::store::Store;
 use penstock_controller::store::announce::NAMED;
 use penstock_controller::store::controllers::Presence;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::ids::ResourceKey;
 use crate::peer::ProxyIdentity;
-use crate::resource::ResourceKey;
 use crate::wire;
 
 impl From<wire::ProxyIdentity> for ProxyIdentity {

@@ -7,7 +7,8 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 
 use super::{ConvertError, Reason, account, id, issuer, limits, optional_millis, pool};
-use crate::resource::{Change, Refusal, Resource, ResourceKey, ResourceKind, Update, Versioned};
+use crate::ids::{ResourceKey, ResourceKind};
+use crate::resource::{Change, Refusal, Resource, Update, Versioned};
 use crate::wire;
 use wire::resource::Body;
 

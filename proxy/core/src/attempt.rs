@@ -8,47 +8,19 @@ mod plan;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use penstock_proto::dialect::Dialect;
 use penstock_proto::event::Attempt;
-use penstock_proto::ids::{AccountId, PoolId};
 
-use crate::affinity::SessionKey;
 use crate::classify::Outcome;
 use crate::exhausted::Exhausted;
 use crate::live::Ticket;
 use crate::pool::Candidate;
-use crate::route::{Operation, Selector};
+use crate::request::{Request, Tried};
 use crate::select::Why;
 
 /// Requests sent for one request, whatever their outcomes. An account's refusal rules that account (or its
 /// model) out and does not count as an attempt, so that a pool of many limited accounts is gone through to
 /// the one that is not; this is where even that ends.
 pub const MOST_SENT: usize = 64;
-
-/// The facts of a request that decide where it goes.
-#[derive(Debug, Clone)]
-pub struct Request {
-    /// The caller's pool.
-    pub pool: PoolId,
-    /// The client's format.
-    pub dialect: Option<Dialect>,
-    /// What is asked.
-    pub operation: Operation,
-    /// Whose accounts may serve ([`crate::route::Route::resolve`]).
-    pub selector: Selector,
-    /// Model asked for, without prefix; empty = none.
-    pub model: String,
-    /// Its conversation.
-    pub session: Option<SessionKey>,
-    /// The only account to use: name or `namespace/name`.
-    pub forced: Option<String>,
-    /// Providers not to be used.
-    pub exclude_providers: Vec<String>,
-    /// Whether the body is kept, so that it can be sent again.
-    pub replayable: bool,
-    /// When to give up.
-    pub deadline: Timestamp,
-}
 
 /// What to do now.
 #[derive(Debug)]
@@ -116,25 +88,6 @@ struct Last {
     relayable: bool,
 }
 
-/// What is not to be tried again in this request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Tried {
-    account: AccountId,
-    /// `None` = the account as a whole.
-    model: Option<String>,
-    /// `None` = for good.
-    until: Option<Timestamp>,
-}
-
-/// One step of the plan: accounts and a model.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Leg<'a> {
-    /// The only account of this step.
-    pub(crate) account: Option<&'a AccountId>,
-    pub(crate) selector: &'a Selector,
-    pub(crate) model: &'a str,
-}
-
 /// What the last outcome asks for before the next attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum After {
@@ -181,14 +134,5 @@ impl Attempts {
     /// What is asked.
     pub fn request(&self) -> &Request {
         &self.request
-    }
-}
-
-impl Tried {
-    /// Whether this model of this account is ruled out now.
-    pub(crate) fn rules_out(&self, candidate: &Candidate, model: &str, now: Timestamp) -> bool {
-        self.account == *candidate.id()
-            && self.model.as_ref().is_none_or(|tried| tried == model)
-            && self.until.is_none_or(|until| now < until)
     }
 }

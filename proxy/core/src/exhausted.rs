@@ -7,9 +7,9 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use penstock_proto::limits::CooldownReason;
 
-use crate::attempt::Request;
 use crate::classify::Outcome;
 use crate::limits::{LONGEST, SHORTEST};
+use crate::request::Request;
 use crate::select::{Reason, Unavailable};
 
 /// Accounts named in the message; a client does not read more.

@@ -9,6 +9,7 @@
 //! | [`view`] | what is computed once per pushed snapshot: keys, providers, pools |
 //! | [`pool`] | the accounts a pool offers, prepared for selection |
 //! | [`affinity`] | which conversation a request belongs to, and where conversations moved to |
+//! | [`request`] | nothing: what is asked for, and what of it remains to be tried |
 //! | [`select`] | which account serves an attempt, or why none can, and when |
 //! | [`attempt`] | the loop around it: try, wait or give up |
 //! | [`exhausted`] | what to answer when nothing can serve |
@@ -35,6 +36,7 @@ pub mod id_map;
 pub mod limits;
 pub mod live;
 pub mod pool;
+pub mod request;
 pub mod retry;
 pub mod route;
 pub mod select;

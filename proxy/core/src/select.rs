@@ -11,9 +11,9 @@ use penstock_proto::ids::AccountId;
 use penstock_proto::limits::CooldownReason;
 use penstock_proto::snapshot::Strategy;
 
-use crate::attempt::{Leg, Request, Tried};
 use crate::live::Live;
 use crate::pool::{Candidate, PoolView};
+use crate::request::{Leg, Request, Tried};
 use crate::retry::ABSORB;
 use order::Order;
 

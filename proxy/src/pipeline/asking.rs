@@ -6,10 +6,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use penstock_proto::event::Caller;
 use penstock_proxy_core::affinity::{Hints, SessionKey, session_key};
-use penstock_proxy_core::attempt::Request;
 use penstock_proxy_core::authenticate::Identity;
 use penstock_proxy_core::directives::Directives;
 use penstock_proxy_core::headers::Headers;
+use penstock_proxy_core::request::Request;
 use penstock_proxy_core::route::Route;
 
 use crate::attempt::{Expect, Outgoing};

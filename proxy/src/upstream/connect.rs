@@ -9,14 +9,14 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::error::{Stage, UpstreamError};
-use super::io::Io;
+use super::io::UpstreamIo;
 use super::target::{Origin, Scheme, Versions};
 use super::tls::Tls;
 
 /// An open connection, and the protocol to be spoken on it.
 pub(crate) enum Connected {
-    Http1(Io),
-    Http2(Io),
+    Http1(UpstreamIo),
+    Http2(UpstreamIo),
 }
 
 /// Opens a connection before `deadline` and within `limit`.
@@ -30,8 +30,10 @@ pub(crate) async fn connect(
     let steps = async {
         let stream = reach(origin).await?;
         match origin.scheme {
-            Scheme::Http if origin.versions == Versions::Http2 => Ok(Connected::Http2(Io::Plain(stream))),
-            Scheme::Http => Ok(Connected::Http1(Io::Plain(stream))),
+            Scheme::Http if origin.versions == Versions::Http2 => {
+                Ok(Connected::Http2(UpstreamIo::Plain(stream)))
+            }
+            Scheme::Http => Ok(Connected::Http1(UpstreamIo::Plain(stream))),
             Scheme::Https => secure(origin, tls, stream).await,
         }
     };
@@ -51,6 +53,6 @@ async fn secure(origin: &Origin, tls: &Tls, stream: TcpStream) -> Result<Connect
     let connector = tls.connector(origin).map_err(UpstreamError::Tls)?;
     let stream = connector.connect(name, stream).await.map_err(UpstreamError::Tls)?;
     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2") || origin.versions == Versions::Http2;
-    let io = Io::Tls(Box::new(stream));
+    let io = UpstreamIo::Tls(Box::new(stream));
     Ok(if is_http2 { Connected::Http2(io) } else { Connected::Http1(io) })
 }

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::error::{Stage, UpstreamError};
 use super::headers::{is_hop_by_hop, is_ours_in_a_request};
-use super::io::Io;
+use super::io::UpstreamIo;
 use super::{Request, Spawner, Target};
 use crate::head::ResponseHead;
 use body::Http2Body;
@@ -53,7 +53,7 @@ pub(crate) struct Failed {
 
 impl Http2 {
     /// Begins HTTP/2 on a new connection.
-    pub(crate) async fn begin(io: Io, spawn: &Spawner) -> Result<Self, UpstreamError> {
+    pub(crate) async fn begin(io: UpstreamIo, spawn: &Spawner) -> Result<Self, UpstreamError> {
         let handshake = Builder::new(Driver(Arc::clone(spawn)))
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)

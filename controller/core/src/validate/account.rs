@@ -13,7 +13,7 @@ use penstock_proto::secret::Secret;
 use penstock_proto::snapshot::{Account, AccountLimits, Egress, ModelMapping};
 
 use super::{Fault, rules};
-use crate::world::Objects;
+use crate::objects::Objects;
 
 pub mod credential;
 

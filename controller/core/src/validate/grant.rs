@@ -8,7 +8,7 @@ use penstock_proto::ids::{ObjectId, PoolId};
 use penstock_proto::snapshot::Grant;
 
 use super::Fault;
-use crate::world::{Objects, SecretObject};
+use crate::objects::{Objects, SecretObject};
 
 /// The client keys of a grant, each with the name of its resource, and what is wrong with the grant.
 /// Subjects that prove themselves otherwise are enforced where they do.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use penstock_controller_core::budget::{self, Spent};
-use penstock_controller_core::{Plan, reconcile, world::Objects, world::SecretObject, world::World};
+use penstock_controller_core::objects::{Objects, SecretObject};
+use penstock_controller_core::{Plan, World, reconcile};
 use penstock_crds::values::Period;
 use penstock_crds::{AccessGrant, AccountPool, ProviderAccount};
 use penstock_proto::ids::ObjectId;

@@ -64,7 +64,7 @@ async fn changes_at_the_same_time_are_all_made() {
         let (paused, priority) = tokio::join!(paused, priority);
         paused.unwrap();
         priority.unwrap();
-        let both = |objects: &penstock_controller_core::world::Objects| {
+        let both = |objects: &penstock_controller_core::objects::Objects| {
             let spec = &objects.accounts[&a].spec;
             spec.paused && spec.priority == 9
         };

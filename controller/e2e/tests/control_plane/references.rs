@@ -15,7 +15,7 @@ async fn only_secrets_that_are_named_and_client_keys_are_kept() {
         secret(&client, namespace, "other", "sk-other").await;
         account(&client, namespace, "a").await;
         let replica = Replica::start(config, in_namespace(namespace, "one")).await;
-        let names = |objects: &penstock_controller_core::world::Objects| -> Vec<String> {
+        let names = |objects: &penstock_controller_core::objects::Objects| -> Vec<String> {
             objects.secrets.keys().map(|id| id.name().to_owned()).collect()
         };
         replica.objects("only the named one", |objects| names(objects) == ["a"]).await;

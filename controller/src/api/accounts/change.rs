@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use penstock_controller_core::world::DEFAULT_NAMESPACE;
+use penstock_controller_core::objects::DEFAULT_NAMESPACE;
 use penstock_crds::{Provider, ProviderAccount, ProviderAccountSpec};
 use penstock_proto::ids::{AccountId, ObjectId};
 use penstock_proto::secret::Secret;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use penstock_controller_core::document::{Document, join, split};
+use penstock_controller_core::objects::DEFAULT_NAMESPACE;
 use penstock_controller_core::validate::{self, Kind, Manifest};
-use penstock_controller_core::world::DEFAULT_NAMESPACE;
 use penstock_crds::{API_VERSION, ProviderAccount};
 use penstock_proto::ids::ObjectId;
 use serde_json::{Map, Value, json};

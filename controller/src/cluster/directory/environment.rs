@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use penstock_controller_core::objects::{DEFAULT_NAMESPACE, SecretObject};
 use penstock_controller_core::validate::{Kind, Manifest};
-use penstock_controller_core::world::{DEFAULT_NAMESPACE, SecretObject};
 use penstock_crds::{Provider, ProviderAccount, ProviderAccountSpec};
 use penstock_proto::ids::ObjectId;
 use penstock_proto::secret::Secret;

@@ -6,8 +6,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use penstock_controller_core::objects::Objects;
 use penstock_controller_core::validate::{Manifest, transition};
-use penstock_controller_core::world::Objects;
 use penstock_crds::ProviderAccount;
 use serde_json::Value;
 

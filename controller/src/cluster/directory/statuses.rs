@@ -46,7 +46,7 @@ impl Statuses {
     }
 
     /// Forgets those of objects that are gone.
-    pub(super) fn retain(&mut self, objects: &penstock_controller_core::world::Objects) {
+    pub(super) fn retain(&mut self, objects: &penstock_controller_core::objects::Objects) {
         self.accounts.retain(|id, _| objects.accounts.contains_key(id));
         self.pools.retain(|id, _| objects.pools.contains_key(id));
         self.grants.retain(|id, _| objects.grants.contains_key(id));

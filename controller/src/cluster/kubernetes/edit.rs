@@ -7,7 +7,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1 as core;
 use kube::api::{DeleteParams, ObjectMeta, PostParams, Preconditions};
 use kube::{Api, Resource, ResourceExt};
-use penstock_controller_core::world::{Objects, id_of};
+use penstock_controller_core::objects::{Objects, id_of};
 use penstock_crds::ProviderAccount;
 use penstock_crds::account::Credentials;
 use penstock_crds::values::LocalRef;

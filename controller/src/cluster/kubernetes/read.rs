@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1 as core;
 use kube::{Api, Client};
+use penstock_controller_core::objects::SecretObject;
 use penstock_controller_core::references::{Reference, Referent};
-use penstock_controller_core::world::SecretObject;
 use penstock_proto::secret::Secret;
 use tracing::debug;
 

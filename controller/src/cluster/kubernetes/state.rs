@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use penstock_controller_core::objects::{Objects, SecretObject};
 use penstock_controller_core::references::{Reference, Referent, of_account, of_grant};
-use penstock_controller_core::world::{Objects, SecretObject};
 use penstock_crds::{AccessGrant, AccountPool, CLIENT_KEY_LABEL, ProviderAccount};
 use penstock_proto::ids::ObjectId;
 

@@ -5,12 +5,12 @@
 
 use bytes::{BufMut, BytesMut};
 use jiff::Timestamp;
+use penstock_proto::event::{Ending, Event};
 use serde::Serialize;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use uuid::Uuid;
 
 use super::Priced;
-use crate::store::rollup::failed;
 
 /// Longest name, bytes: with all names of a line of the sums well below what an index entry may have.
 const MAX_NAME: usize = 200;
@@ -156,6 +156,14 @@ pub(in crate::store) fn clip(text: &str) -> &str {
 /// A count, clamped to what a column may hold.
 pub(in crate::store) fn number(value: u64) -> i64 {
     i64::try_from(value.min(MAX_NUMBER)).unwrap_or_default()
+}
+
+/// Whether a row counts as failed: answered with an error, or cut.
+pub(in crate::store) fn failed(event: &Event) -> bool {
+    match event.ending {
+        Ending::Truncated | Ending::Error => true,
+        Ending::Complete | Ending::ClientLeft => event.status >= 400,
+    }
 }
 
 /// The text up to a length in bytes, and before a NUL, which Postgres cannot hold.

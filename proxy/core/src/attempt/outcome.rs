@@ -7,9 +7,10 @@ use penstock_proto::event::Attempt;
 use penstock_proto::limits::{Cooldown, CooldownReason, CooldownScope};
 use penstock_proto::observation::Observation;
 
-use super::{After, Attempts, Current, Last, Tried};
+use super::{After, Attempts, Current, Last};
 use crate::classify::{OVERLOADED, Outcome, Verdict, model_scope};
 use crate::live::{Live, Sent};
+use crate::request::Tried;
 use crate::retry::{ABSORB, OVERLOAD_LONGEST};
 
 impl Attempts {

@@ -2,8 +2,8 @@
 
 use penstock_proto::snapshot::FallbackTarget;
 
-use super::{Leg, Request};
 use crate::pool::PoolView;
+use crate::request::{Leg, Request};
 use crate::route::Selector;
 
 /// The steps for a request. A chain that matches the model is the whole plan; it says itself where the

@@ -7,9 +7,10 @@ use jiff::{SignedDuration, Timestamp};
 use penstock_proto::observation::Observation;
 use penstock_proto::secret::Secret;
 use penstock_proto::snapshot::{Account, Fallback, FallbackTarget, ModelMapping, Pool, Strategy};
-use penstock_proxy_core::attempt::{Attempts, Choice, Request, Step};
+use penstock_proxy_core::attempt::{Attempts, Choice, Step};
 use penstock_proxy_core::classify::{TransportError, Verdict};
 use penstock_proxy_core::headers::Headers;
+use penstock_proxy_core::request::Request;
 
 use super::language::Line;
 use crate::support::answers::Answer;

@@ -11,7 +11,7 @@ use tokio::io::AsyncWrite as _;
 
 use super::request_head::{BodyFraming, encode};
 use crate::upstream::error::UpstreamError;
-use crate::upstream::io::Io;
+use crate::upstream::io::UpstreamIo;
 use crate::upstream::{Request, RequestBody, StreamSource, Target};
 
 /// Buffers per write; the kernel takes up to 1,024, a body of ours rarely has more than a few.
@@ -75,7 +75,11 @@ impl Upload {
     }
 
     /// Writes until all is written or the socket takes no more.
-    pub(crate) fn poll(&mut self, io: &mut Io, cx: &mut Context<'_>) -> Poll<Result<(), UpstreamError>> {
+    pub(crate) fn poll(
+        &mut self,
+        io: &mut UpstreamIo,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), UpstreamError>> {
         loop {
             ready!(self.poll_write_queue(io, cx)).map_err(UpstreamError::Reset)?;
             let Some(source) = &mut self.source else {
@@ -97,7 +101,7 @@ impl Upload {
         }
     }
 
-    fn poll_write_queue(&mut self, io: &mut Io, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_write_queue(&mut self, io: &mut UpstreamIo, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.queue.is_empty() {
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
             for (slice, bytes) in slices.iter_mut().zip(&self.queue) {

@@ -10,7 +10,7 @@ use bytes::{BufMut as _, BytesMut};
 use tokio::io::{AsyncRead as _, AsyncReadExt as _, ReadBuf};
 
 use crate::alarm::Alarm;
-use crate::upstream::io::Io;
+use crate::upstream::io::UpstreamIo;
 
 /// A head with a short answer, or all events of one.
 const MIN_READ: usize = 16 * 1024;
@@ -25,7 +25,7 @@ thread_local! {
 /// An open HTTP/1.1 connection.
 #[derive(Debug)]
 pub(crate) struct Wire {
-    pub(crate) io: Io,
+    pub(crate) io: UpstreamIo,
     /// Read but not used.
     pub(crate) buf: BytesMut,
     /// How much the next read may bring; follows what the last ones brought.
@@ -37,7 +37,7 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    pub(crate) fn new(io: Io) -> Self {
+    pub(crate) fn new(io: UpstreamIo) -> Self {
         Self { io, buf: BytesMut::new(), room: MIN_READ, reused: false, alarm: Alarm::default() }
     }
 
@@ -106,7 +106,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let stream = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("reachable");
         let (mut peer, _) = listener.accept().await.expect("a connection");
-        let mut wire = Wire::new(Io::Plain(stream));
+        let mut wire = Wire::new(UpstreamIo::Plain(stream));
         let waiting = |wire: &mut Wire| wire.poll_fill(&mut Context::from_waker(Waker::noop())).is_pending();
 
         assert!(waiting(&mut wire));

@@ -10,8 +10,8 @@ use penstock_proto::ids::{AccountId, ObjectId};
 use penstock_proto::secret::Secret;
 use penstock_proto::snapshot::Credential;
 
+use crate::objects::{Objects, SecretObject};
 use crate::validate::Fault;
-use crate::world::{Objects, SecretObject};
 
 /// Key of a Secret with an API key.
 pub const API_KEY: &str = "apiKey";

@@ -1,0 +1,51 @@
+//! The objects as plain ordered maps. They come from a Kubernetes API or from a folder; nothing here knows which.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use kube::ResourceExt;
+use penstock_crds::{AccessGrant, AccountPool, ProviderAccount};
+use penstock_proto::ids::{InvalidObjectId, ObjectId};
+use penstock_proto::secret::Secret;
+
+/// The namespace of objects that do not say one, outside a cluster.
+pub const DEFAULT_NAMESPACE: &str = "default";
+
+/// The objects, as their source last gave them. Each behind an `Arc`, so that a copy of all is cheap.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Objects {
+    /// By `namespace/name`.
+    pub accounts: BTreeMap<ObjectId, Arc<ProviderAccount>>,
+    /// By `namespace/name`.
+    pub pools: BTreeMap<ObjectId, Arc<AccountPool>>,
+    /// By `namespace/name`.
+    pub grants: BTreeMap<ObjectId, Arc<AccessGrant>>,
+    /// Those that an object refers to, and client keys.
+    pub secrets: BTreeMap<ObjectId, Arc<SecretObject>>,
+    /// `ca.crt` of the ConfigMaps that an account refers to, PEM.
+    pub ca_bundles: BTreeMap<ObjectId, Arc<str>>,
+    /// Namespaces whose Secrets the controller may not read.
+    pub forbidden_secrets: BTreeSet<String>,
+    /// Labels of the namespaces; those that are not here have none.
+    pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    /// Outside a cluster: Secrets labelled as client keys are grants by themselves.
+    pub standalone: bool,
+}
+
+/// A Secret.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SecretObject {
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its values by key.
+    pub data: BTreeMap<String, Secret>,
+}
+
+/// `namespace/name` of an object; one without a namespace is in [`DEFAULT_NAMESPACE`].
+///
+/// # Errors
+/// If the object's names are not names of Kubernetes.
+pub fn id_of(object: &impl ResourceExt) -> Result<ObjectId, InvalidObjectId> {
+    let namespace = object.namespace();
+    ObjectId::new(namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE), &object.name_any())
+}
