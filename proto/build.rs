@@ -6,6 +6,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     tonic_prost_build::configure()
         .build_client(std::env::var_os("CARGO_FEATURE_CLIENT").is_some())
         .build_server(std::env::var_os("CARGO_FEATURE_SERVER").is_some())
+        // Shared and not copied, with what waits to be sent and with what came.
+        .bytes(".penstock.control.v1.EventBatch")
         .compile_fds(descriptors)?;
     Ok(())
 }

@@ -196,7 +196,7 @@ async fn a_controller_that_stops_tells_its_proxies_and_ends() {
 async fn a_batch_that_cannot_be_taken_now_is_refused_with_a_hint() {
     let controller = Controller::start().await;
     let mut reporting = controller.report().await;
-    let batch = wire::EventBatch { batch_id: 3, events: vec![(&event()).into()] };
+    let batch = wire::EventBatch { batch_id: 3, events: vec![event().to_bytes().into()] };
     reporting.say.send(wire::ReportRequest { message: Some(Report::Events(batch)) }).await.unwrap();
     let answer = reporting.answers.message().await.unwrap().unwrap().message.unwrap();
     let Answer::Busy(busy) = answer else { panic!("{answer:?}") };
@@ -219,8 +219,9 @@ async fn events_are_stored_once_however_often_they_are_reported() {
     for batch_id in [1, 2] {
         // The second connection has heard nothing of the first one's answer.
         let mut reporting = controller.report().await;
-        let mut events: Vec<wire::Event> = events.iter().map(Into::into).collect();
-        events.push(wire::Event { id: b"not an id".to_vec(), ..wire::Event::default() });
+        let mut events: Vec<_> = events.iter().map(|event| event.to_bytes().into()).collect();
+        // One without a UUID, and one that is no message at all.
+        events.extend([vec![10, 1, b'x'].into(), vec![10, 9].into()]);
         let message = Some(Report::Events(wire::EventBatch { batch_id, events }));
         reporting.say.send(wire::ReportRequest { message }).await.unwrap();
         let answer = reporting.answers.message().await.unwrap().unwrap();

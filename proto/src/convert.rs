@@ -25,6 +25,7 @@ use crate::ids::ObjectId;
 
 mod account;
 mod event;
+mod fields;
 mod issuer;
 mod limits;
 mod observation;

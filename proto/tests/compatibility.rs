@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use penstock_proto::convert::Reason;
 use penstock_proto::dialect::Dialect;
 use penstock_proto::event::{Ending, Event};
@@ -18,6 +19,7 @@ use penstock_proto::snapshot::{Snapshot, Strategy};
 use penstock_proto::usage::UsageSource;
 use penstock_proto::wire;
 use prost::Message;
+use uuid::Uuid;
 
 /// A value of every enum that no version has yet.
 const LATER: i32 = 90;
@@ -266,6 +268,28 @@ fn a_message_of_an_older_peer_that_leaves_everything_out_is_read() {
     assert!(!Observation::try_from(observation).unwrap().is_transition());
     let (identity, held) = wire::Hello::default().into_parts();
     assert_eq!((identity.id.as_str(), held.len()), ("", 0));
+}
+
+/// `EventBatch` as it was before its events were bytes.
+#[derive(Clone, PartialEq, prost::Message)]
+struct BatchOfMessages {
+    #[prost(uint64, tag = "1")]
+    batch_id: u64,
+    #[prost(message, repeated, tag = "2")]
+    events: Vec<wire::Event>,
+}
+
+#[test]
+fn a_batch_is_the_same_to_a_peer_that_has_its_events_as_messages() {
+    let mut event = Event::new(Uuid::from_u128(7), Timestamp::UNIX_EPOCH);
+    event.caller.namespace = "n".repeat(300);
+    let batch = wire::EventBatch { batch_id: 3, events: vec![event.to_bytes().into(); 2] };
+    let theirs = BatchOfMessages::decode(batch.encode_to_vec().as_slice()).unwrap();
+    assert_eq!(theirs.batch_id, 3);
+    for read in &theirs.events {
+        assert_eq!(Event::try_from(read.clone()).unwrap(), event);
+    }
+    assert_eq!(wire::EventBatch::decode(theirs.encode_to_vec().as_slice()).unwrap(), batch);
 }
 
 #[test]

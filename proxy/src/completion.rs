@@ -228,7 +228,7 @@ impl Drop for Completion {
         let blank = nothing(self.gathered.id, self.gathered.received_at);
         let event = assemble(std::mem::replace(&mut self.gathered, blank), Timestamp::now());
         self.state.metrics.request_ended(self.operation, &event);
-        self.state.sink.offer(event);
+        self.state.sink.offer(&event);
     }
 }
 

@@ -1,4 +1,5 @@
-//! Where history events wait for the controller: a bounded ring in memory, then files ([`spool`]).
+//! Where history events wait for the controller: a bounded ring in memory, then files ([`spool`]). They wait as the
+//! contract writes them, which is a third of what they took before, and nothing has to be made of them later.
 //! Never blocks a request, never grows without bound; what had to be dropped is counted.
 //!
 //! `completion` offers, `control::report` takes batches (oldest first, one at a time), [`Sink::keep`]
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use penstock_proto::event::Event;
 use tokio::sync::Notify;
@@ -20,23 +21,26 @@ use tracing::{error, info};
 
 use crate::spool::{Position, Spool};
 
-/// Four seconds at 1,000 requests a second, at about 0.7 KiB each: under 3 MiB. When it is full, the
-/// oldest event is dropped and counted.
+/// Four seconds at 1,000 requests a second, at some 350 bytes each: about 1.5 MiB. When it is full, the oldest
+/// event is dropped and counted.
 const CAPACITY: usize = 4_096;
 
 /// Half the ring: from here on the rest of it is the time that writing a file may take.
 const SPILL_AT: usize = CAPACITY / 2;
 
-/// Events that wait longer than this go to a file: the controller is away or slow, and a file
+/// What waited at one look and waits at the next goes to a file: the controller is away or slow, and a file
 /// survives the end of this process.
-const SPILL_AFTER: Duration = Duration::from_secs(5);
+const SPILL_EVERY: Duration = Duration::from_secs(5);
 
-/// How long a batch is gathered, so that a busy proxy wakes the reporting thread ten times a second
-/// and not once per request.
-const GATHER: Duration = Duration::from_millis(100);
+/// How long a batch is gathered at most. While little happens, waking the reporting thread, whose caches are cold, is
+/// most of what a report costs; and half a second is soon enough for whoever watches the history.
+const GATHER: Duration = Duration::from_millis(500);
 
 /// A batch of this size is not gathered any longer: it fills a message, and more of them in memory save nothing.
 const BATCH_READY: usize = 384;
+
+/// Events wait in pieces of memory of this size, bytes, so that offering one allocates nothing, mostly.
+const PIECE: usize = 8 << 10;
 
 /// Largest total of all spool files, bytes: about 400,000 events. Above it the oldest file is dropped.
 const SPOOL_BYTES: u64 = 256 << 20;
@@ -47,7 +51,7 @@ pub struct Sink(Arc<Shared>);
 
 /// Events on their way to the controller. Dropped without [`Batch::stored`], they are offered again.
 pub struct Batch {
-    events: Vec<Event>,
+    events: Vec<Bytes>,
     source: Source,
     sink: Sink,
 }
@@ -71,7 +75,7 @@ impl Depth {
 }
 
 struct Shared {
-    ring: Mutex<VecDeque<Event>>,
+    ring: Mutex<Ring>,
     spool: Mutex<Option<Spool>>,
     /// The first event of a batch, or a full batch, is there.
     arrived: Notify,
@@ -81,6 +85,19 @@ struct Shared {
     out: AtomicBool,
     returned: Notify,
     dropped: AtomicU64,
+}
+
+/// What waits in memory.
+#[derive(Default)]
+struct Ring {
+    /// The oldest first, each as the contract writes it, in a piece of memory that it shares with its neighbours.
+    events: VecDeque<Bytes>,
+    /// Where the next ones are put.
+    piece: BytesMut,
+    /// Where one is written before its size is known.
+    scratch: Vec<u8>,
+    /// How many came since the last look for what waits too long.
+    fresh: usize,
 }
 
 enum Source {
@@ -104,15 +121,15 @@ impl Sink {
     }
 
     /// Takes one event in; constant time, never waits.
-    pub fn offer(&self, event: Event) {
+    pub fn offer(&self, event: &Event) {
         let length = {
             let mut ring = self.0.ring.lock();
-            if ring.len() >= CAPACITY {
-                ring.pop_front();
+            if ring.events.len() >= CAPACITY {
+                ring.events.pop_front();
                 self.0.dropped.fetch_add(1, Ordering::Relaxed);
             }
-            ring.push_back(event);
-            ring.len()
+            ring.push(event);
+            ring.events.len()
         };
         // Waking another thread costs more than all of the above, so it is done once per batch.
         if length == 1 || length == BATCH_READY {
@@ -123,8 +140,9 @@ impl Sink {
         }
     }
 
-    /// Waits for events and hands out up to `max`, the oldest first. One batch is out at a time.
-    pub async fn take(&self, max: usize) -> Batch {
+    /// Waits for events and hands out up to `max`, the oldest first; from `hurry` on, as soon as there is one. One
+    /// batch is out at a time.
+    pub async fn take(&self, max: usize, hurry: &CancellationToken) -> Batch {
         while self.0.out.swap(true, Ordering::AcqRel) {
             self.0.returned.notified().await;
         }
@@ -136,26 +154,28 @@ impl Sink {
                 batch.source = Source::Spool(position);
                 return batch;
             }
-            let waiting = self.0.ring.lock().len();
+            let waiting = self.0.ring.lock().events.len();
             if waiting == 0 {
                 self.0.arrived.notified().await;
                 continue;
             }
-            if waiting < BATCH_READY.min(max) {
-                // Ends early when a batch is ready.
-                let _ = tokio::time::timeout(GATHER, self.0.arrived.notified()).await;
-            }
-            let mut ring = self.0.ring.lock();
-            let count = ring.len().min(max);
-            batch.events.extend(ring.drain(..count));
-            if ring.is_empty() {
-                // A burst's memory is given back.
-                *ring = VecDeque::new();
-            }
-            if count > 0 {
+            self.gathered(BATCH_READY.min(max), hurry).await;
+            batch.events = self.0.ring.lock().take(max);
+            if !batch.events.is_empty() {
                 return batch;
             }
         }
+    }
+
+    /// Waits until so many events wait, or long enough, or for `hurry`.
+    async fn gathered(&self, ready: usize, hurry: &CancellationToken) {
+        let enough = async {
+            // A notification may be left over of what was taken already.
+            while self.0.ring.lock().events.len() < ready {
+                self.0.arrived.notified().await;
+            }
+        };
+        let _ = tokio::time::timeout(GATHER, hurry.run_until_cancelled(enough)).await;
     }
 
     /// Moves what waits too long into files, until `stop`; then everything that is left.
@@ -164,7 +184,7 @@ impl Sink {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.0.crowded.notified() => self.spill(),
-                () = tokio::time::sleep(SPILL_AFTER) => self.spill_old(Timestamp::now()),
+                () = tokio::time::sleep(SPILL_EVERY) => self.spill_old(),
             }
         }
     }
@@ -177,7 +197,7 @@ impl Sink {
         {
             error!(%error, "the spool could not be made durable");
         }
-        let lost = self.0.ring.lock().len();
+        let lost = self.0.ring.lock().events.len();
         if lost > 0 {
             error!(events = lost, "history could not be delivered or spooled before the end");
         }
@@ -188,19 +208,22 @@ impl Sink {
         let (spool_bytes, spool_dropped) =
             self.0.spool.lock().as_ref().map_or((0, 0), |spool| (spool.bytes(), spool.dropped()));
         let dropped = self.0.dropped.load(Ordering::Relaxed) + spool_dropped;
-        Depth { ring: self.0.ring.lock().len(), spool_bytes, dropped }
+        Depth { ring: self.0.ring.lock().events.len(), spool_bytes, dropped }
     }
 
-    fn spooled(&self, max: usize) -> Option<(Vec<Event>, Position)> {
+    fn spooled(&self, max: usize) -> Option<(Vec<Bytes>, Position)> {
         let mut spool = self.0.spool.lock();
         let found = spool.as_mut()?.read(max);
         found.inspect_err(|error| error!(%error, "the spool could not be read")).ok().flatten()
     }
 
-    fn spill_old(&self, now: Timestamp) {
-        let oldest = self.0.ring.lock().front().map(|event| event.finished_at);
-        let limit = jiff::SignedDuration::try_from(SPILL_AFTER).unwrap_or_default();
-        if oldest.is_some_and(|at| now.duration_since(at) >= limit) {
+    fn spill_old(&self) {
+        let waits_since_the_last_look = {
+            let mut ring = self.0.ring.lock();
+            let fresh = std::mem::take(&mut ring.fresh);
+            ring.events.len() > fresh
+        };
+        if waits_since_the_last_look {
             self.spill();
         }
     }
@@ -208,7 +231,7 @@ impl Sink {
     fn spill(&self) {
         let mut spool = self.0.spool.lock();
         let Some(spool) = spool.as_mut() else { return };
-        let events = std::mem::take(&mut *self.0.ring.lock());
+        let events = self.0.ring.lock().take(usize::MAX);
         if events.is_empty() {
             return;
         }
@@ -216,27 +239,50 @@ impl Sink {
             Ok(()) => info!(events = events.len(), "history waits in the spool"),
             Err(error) => {
                 error!(%error, "the spool could not be written; history waits in memory");
-                self.put_back(events.into());
+                self.put_back(events);
             }
         }
         self.0.arrived.notify_one();
     }
 
     /// Puts events in front of those that came since; what does not fit is dropped, the oldest first.
-    fn put_back(&self, events: Vec<Event>) {
+    fn put_back(&self, events: Vec<Bytes>) {
         let mut ring = self.0.ring.lock();
-        let room = CAPACITY.saturating_sub(ring.len());
+        let room = CAPACITY.saturating_sub(ring.events.len());
         let lost = events.len().saturating_sub(room);
         self.0.dropped.fetch_add(lost as u64, Ordering::Relaxed);
         for event in events.into_iter().skip(lost).rev() {
-            ring.push_front(event);
+            ring.events.push_front(event);
         }
     }
 }
 
+impl Ring {
+    fn push(&mut self, event: &Event) {
+        self.scratch.clear();
+        event.write(&mut self.scratch);
+        if self.piece.capacity() < self.scratch.len() {
+            self.piece = BytesMut::with_capacity(PIECE.max(self.scratch.len()));
+        }
+        self.piece.extend_from_slice(&self.scratch);
+        self.events.push_back(self.piece.split().freeze());
+        self.fresh += 1;
+    }
+
+    fn take(&mut self, max: usize) -> Vec<Bytes> {
+        let count = self.events.len().min(max);
+        let events = self.events.drain(..count).collect();
+        if self.events.is_empty() {
+            // A burst's memory is given back.
+            self.events = VecDeque::new();
+        }
+        events
+    }
+}
+
 impl Batch {
-    /// The events, the oldest first; never empty.
-    pub fn events(&self) -> &[Event] {
+    /// The events as the contract writes them, the oldest first; never empty.
+    pub fn events(&self) -> &[Bytes] {
         &self.events
     }
 
@@ -261,7 +307,6 @@ impl Drop for Batch {
         }
         self.sink.0.out.store(false, Ordering::Release);
         self.sink.0.returned.notify_one();
-        self.sink.0.arrived.notify_one();
     }
 }
 

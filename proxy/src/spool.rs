@@ -2,8 +2,8 @@
 //! total. Survives the end of the process. Never holds events in memory.
 //!
 //! A record is its length (4 bytes, little endian), the CRC-32 of its payload (4 bytes) and the
-//! payload: a byte that says how it is written, and the event. A record that was cut off by a crash ends its segment. Nothing is made durable while
-//! requests run except at the end of a segment: a killed process loses nothing (the pages are the
+//! payload: a byte that says how it is written, and the event as the contract writes it, which is not read here. A
+//! record that was cut off by a crash ends its segment. Nothing is made durable while requests run except at the end of a segment: a killed process loses nothing (the pages are the
 //! kernel's), a machine that loses power loses what it had not written back yet.
 //!
 //! What was read is forgotten only when it was stored. The position inside a segment is kept in memory
@@ -14,7 +14,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use penstock_proto::event::Event;
+use bytes::Bytes;
 use tracing::warn;
 
 mod record;
@@ -70,7 +70,7 @@ impl Spool {
     }
 
     /// Appends events; on failure none of them counts as written.
-    pub fn append<'a>(&mut self, events: impl IntoIterator<Item = &'a Event>) -> io::Result<()> {
+    pub fn append<'a>(&mut self, events: impl IntoIterator<Item = &'a Bytes>) -> io::Result<()> {
         let result = self.write(events);
         if result.is_err() {
             // What was half written ends that segment; reading stops at the damage.
@@ -81,7 +81,7 @@ impl Spool {
     }
 
     /// The oldest events that are not stored yet, up to `max`, and how far they reach.
-    pub fn read(&mut self, max: usize) -> io::Result<Option<(Vec<Event>, Position)>> {
+    pub fn read(&mut self, max: usize) -> io::Result<Option<(Vec<Bytes>, Position)>> {
         while let Some(segment) = self.segments.front().copied() {
             let records = Records::read(&self.path(segment.number), self.stored, max)?;
             if records.damaged {
@@ -122,7 +122,7 @@ impl Spool {
         self.dropped
     }
 
-    fn write<'a>(&mut self, events: impl IntoIterator<Item = &'a Event>) -> io::Result<()> {
+    fn write<'a>(&mut self, events: impl IntoIterator<Item = &'a Bytes>) -> io::Result<()> {
         for event in events {
             if self.writer.is_none() || self.segments.back().is_none_or(|last| last.bytes >= SEGMENT_BYTES) {
                 self.begin_segment()?;

@@ -225,7 +225,7 @@ async fn a_controller_with_a_certificate_of_another_authority_is_not_talked_to()
 async fn events_that_were_not_confirmed_are_sent_again_on_the_next_connection() {
     let mut controller = Fake::start().await;
     let proxy = Proxy::of(&controller);
-    proxy.sink.offer(event("/first"));
+    proxy.sink.offer(&event("/first"));
     let _subscription = controller.subscription().await;
     let mut stream = controller.reporting().await;
     let first = events_of(stream.hear().await);
@@ -237,16 +237,19 @@ async fn events_that_were_not_confirmed_are_sent_again_on_the_next_connection() 
     assert_eq!(again.events, first.events);
     stream.answer(stored(again.batch_id));
 
-    proxy.sink.offer(event("/second"));
+    proxy.sink.offer(&event("/second"));
     let next = events_of(stream.hear().await);
-    assert_eq!(next.events.iter().map(|event| event.path.as_str()).collect::<Vec<_>>(), ["/second"]);
+    assert_eq!(
+        next.events.iter().map(|event| Event::from_bytes(event).unwrap().path).collect::<Vec<_>>(),
+        ["/second"]
+    );
 }
 
 #[tokio::test]
 async fn a_busy_controller_is_asked_again_with_the_same_events() {
     let mut controller = Fake::start().await;
     let proxy = Proxy::of(&controller);
-    proxy.sink.offer(event("/x"));
+    proxy.sink.offer(&event("/x"));
     let _subscription = controller.subscription().await;
     let mut stream = controller.reporting().await;
     let first = events_of(stream.hear().await);
@@ -259,7 +262,7 @@ async fn a_busy_controller_is_asked_again_with_the_same_events() {
 async fn an_observation_overtakes_events_that_are_not_stored_yet() {
     let mut controller = Fake::start().await;
     let proxy = Proxy::of(&controller);
-    proxy.sink.offer(event("/x"));
+    proxy.sink.offer(&event("/x"));
     let _subscription = controller.subscription().await;
     let mut stream = controller.reporting().await;
     let waiting = events_of(stream.hear().await);
@@ -290,7 +293,7 @@ async fn a_stop_delivers_what_was_offered_before_and_then_ends() {
     let mut proxy = Proxy::of(&controller);
     let _subscription = controller.subscription().await;
     let mut stream = controller.reporting().await;
-    proxy.sink.offer(event("/last"));
+    proxy.sink.offer(&event("/last"));
     proxy.stop.cancel();
     let last = events_of(stream.hear().await);
     stream.answer(stored(last.batch_id));
@@ -304,7 +307,7 @@ async fn a_stop_while_the_controller_goes_away_delivers_over_the_next_connection
     let mut proxy = Proxy::of(&controller);
     let subscription = controller.subscription().await;
     let mut stream = controller.reporting().await;
-    proxy.sink.offer(event("/last"));
+    proxy.sink.offer(&event("/last"));
     proxy.stop.cancel();
     let unanswered = events_of(stream.hear().await);
     drop((subscription, stream));

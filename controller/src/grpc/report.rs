@@ -75,7 +75,7 @@ impl Reporting {
                 self.under_way.push(answer.boxed());
             }
             Some(Heard::Events(batch)) => {
-                let mut events = self.readable(batch.events, Event::try_from);
+                let mut events = self.readable(batch.events, |event| Event::from_bytes(&event));
                 self.attribute(&mut events);
                 self.under_way.push(store(self.service.clone(), batch.batch_id, events).boxed());
             }

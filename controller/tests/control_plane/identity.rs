@@ -236,7 +236,7 @@ async fn a_sidecar_s_history_is_its_own_pod_s_and_a_gateway_s_is_anybody_s() {
     let (by_sidecar, by_gateway) = (made_up(), made_up());
     for (token, event) in [("search/crawler", &by_sidecar), ("system/gateway", &by_gateway)] {
         let mut reporting = controller.report_as(token).await;
-        let batch = wire::EventBatch { batch_id: 1, events: vec![event.into()] };
+        let batch = wire::EventBatch { batch_id: 1, events: vec![event.to_bytes().into()] };
         let message = Some(wire::report_request::Message::Events(batch));
         reporting.say.send(wire::ReportRequest { message }).await.unwrap();
         reporting.answers.message().await.unwrap().unwrap();

@@ -84,7 +84,7 @@ impl Reporting {
     }
 
     pub(crate) async fn send(&self, batch_id: u64, events: &[Event]) {
-        let events = events.iter().map(Into::into).collect();
+        let events = events.iter().map(|event| event.to_bytes().into()).collect();
         let message = Some(Report::Events(wire::EventBatch { batch_id, events }));
         // A controller that has died hears nothing.
         let _ = self.say.send(wire::ReportRequest { message }).await;

@@ -1,13 +1,20 @@
-//! History events.
+//! History events. They are written field by field, because every request has one: making the generated message
+//! first, and letting go of it, costs several times as much as writing. They are read by it.
 
 use prost::Message;
+use prost::bytes::Bytes;
 use uuid::Uuid;
 
 use super::account::{read_dialect, write_dialect};
+use super::fields::Fields;
 use super::{ConvertError, Reason, each, id, micros, optional_id, optional_micros};
 use crate::event::{Attempt, Caller, Ending, Event};
+use crate::ids::ObjectId;
 use crate::usage::{Usage, UsageSource};
 use crate::wire;
+
+/// What is around an event in its batch: the field's key and a length of up to five bytes. The batch's id is not counted.
+const AROUND: usize = 6;
 
 impl TryFrom<wire::Event> for Event {
     type Error = ConvertError;
@@ -45,69 +52,78 @@ impl TryFrom<wire::Event> for Event {
 }
 
 impl Event {
-    /// The contract's message, to be kept by a program of any version.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        wire::Event::from(self).encode_to_vec()
+    /// Appends the contract's message, to be kept or sent by a program of any version.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let dialect = self.dialect.map_or(wire::Dialect::Unspecified, write_dialect);
+        let mut to = Fields(out);
+        to.bytes(1, self.id.as_bytes());
+        to.signed(2, self.received_at.as_microsecond());
+        to.signed(3, self.first_byte_at.map_or(0, jiff::Timestamp::as_microsecond));
+        to.signed(4, self.finished_at.as_microsecond());
+        to.message(5, |to| write_caller(&self.caller, to));
+        to.text(6, &self.method);
+        to.text(7, &self.path);
+        to.choice(8, dialect.into());
+        to.text(9, name_of(self.account.as_ref()));
+        to.text(10, &self.provider);
+        to.text(11, &self.model_asked);
+        to.text(12, &self.model_sent);
+        to.text(13, &self.model_answered);
+        to.text(14, &self.session);
+        to.number(15, self.status.into());
+        to.choice(16, write_ending(self.ending).into());
+        for attempt in &self.attempts {
+            to.message(17, |to| write_attempt(attempt, to));
+        }
+        to.message(18, |to| write_usage(self.usage, to));
+        to.choice(19, write_usage_source(self.usage_source).into());
+        to.text(20, &self.trace_id);
+        for warning in &self.warnings {
+            to.bytes(21, warning.as_bytes());
+        }
+        to.number(22, self.stream.into());
+        to.text(23, name_of(self.pool.as_ref()));
+        to.text(24, &self.error);
+        to.number(25, self.request_bytes);
+        to.number(26, self.response_bytes);
     }
 
-    /// Reads what [`Event::to_bytes`] wrote, also that of an older or a newer program.
+    /// What [`Event::write`] writes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.write(&mut bytes);
+        bytes
+    }
+
+    /// Reads what [`Event::write`] wrote, also that of an older or a newer program.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ConvertError> {
         let wire = wire::Event::decode(bytes);
         wire.map_err(|_| ConvertError::new("event", Reason::Malformed))?.try_into()
     }
 }
 
-impl From<&Event> for wire::Event {
-    fn from(event: &Event) -> Self {
-        let name =
-            |id: &Option<crate::ids::ObjectId>| id.as_ref().map(ToString::to_string).unwrap_or_default();
-        Self {
-            id: event.id.into_bytes().to_vec(),
-            received_at_us: event.received_at.as_microsecond(),
-            first_byte_at_us: event.first_byte_at.map_or(0, jiff::Timestamp::as_microsecond),
-            finished_at_us: event.finished_at.as_microsecond(),
-            caller: Some(write_caller(&event.caller)),
-            method: event.method.clone(),
-            path: event.path.clone(),
-            dialect: event.dialect.map_or(wire::Dialect::Unspecified, write_dialect).into(),
-            account: name(&event.account),
-            provider: event.provider.clone(),
-            model_asked: event.model_asked.clone(),
-            model_sent: event.model_sent.clone(),
-            model_answered: event.model_answered.clone(),
-            session: event.session.clone(),
-            status: u32::from(event.status),
-            ending: write_ending(event.ending).into(),
-            attempts: event.attempts.iter().map(write_attempt).collect(),
-            usage: Some(write_usage(event.usage)),
-            usage_source: write_usage_source(event.usage_source).into(),
-            trace_id: event.trace_id.clone(),
-            warnings: event.warnings.clone(),
-            stream: event.stream,
-            pool: name(&event.pool),
-            error: event.error.clone(),
-            request_bytes: event.request_bytes,
-            response_bytes: event.response_bytes,
-        }
+impl wire::EventBatch {
+    /// Events, each as it was written, in pieces whose message takes at most `max_bytes` (or one event that is larger
+    /// alone). Their bytes are not copied.
+    pub fn cut(events: &[Bytes], max_bytes: usize) -> impl Iterator<Item = Vec<Bytes>> {
+        let mut rest = events;
+        std::iter::from_fn(move || {
+            let mut room = max_bytes;
+            let fits = |event: &&Bytes| {
+                let left = room.checked_sub(event.len() + AROUND);
+                room = left.unwrap_or(0);
+                left.is_some()
+            };
+            let count = rest.iter().take_while(fits).count().max(1).min(rest.len());
+            let (piece, more) = rest.split_at(count);
+            rest = more;
+            (!piece.is_empty()).then(|| piece.to_vec())
+        })
     }
 }
 
-impl wire::EventBatch {
-    /// The events as they travel, in pieces of at most `max_bytes` (or one event that is larger alone). A piece is
-    /// made when it is asked for: as messages, events take more room than they had before.
-    pub fn cut(events: &[Event], max_bytes: usize) -> impl Iterator<Item = Vec<wire::Event>> {
-        let mut events = events.iter().map(wire::Event::from).peekable();
-        std::iter::from_fn(move || {
-            let first = events.next()?;
-            let mut room = max_bytes.saturating_sub(super::size(&first));
-            let mut piece = vec![first];
-            while let Some(event) = events.next_if(|event| super::size(event) <= room) {
-                room -= super::size(&event);
-                piece.push(event);
-            }
-            Some(piece)
-        })
-    }
+fn name_of(id: Option<&ObjectId>) -> &str {
+    id.map_or("", ObjectId::as_str)
 }
 
 fn status(field: &str, wire: u32) -> Result<u16, ConvertError> {
@@ -119,9 +135,12 @@ fn read_caller(wire: wire::Caller) -> Caller {
     Caller { namespace, pod, service_account, key }
 }
 
-fn write_caller(caller: &Caller) -> wire::Caller {
-    let Caller { namespace, pod, service_account, key } = caller.clone();
-    wire::Caller { namespace, pod, service_account, key }
+fn write_caller(caller: &Caller, to: &mut Fields<'_>) {
+    let Caller { namespace, pod, service_account, key } = caller;
+    to.text(1, namespace);
+    to.text(2, pod);
+    to.text(3, service_account);
+    to.text(4, key);
 }
 
 fn read_attempt(wire: wire::Attempt) -> Result<Attempt, ConvertError> {
@@ -135,15 +154,13 @@ fn read_attempt(wire: wire::Attempt) -> Result<Attempt, ConvertError> {
     })
 }
 
-fn write_attempt(attempt: &Attempt) -> wire::Attempt {
+fn write_attempt(attempt: &Attempt, to: &mut Fields<'_>) {
     let Attempt { account, outcome, status, duration_ms, model } = attempt;
-    wire::Attempt {
-        account: account.to_string(),
-        outcome: outcome.clone(),
-        status: u32::from(*status),
-        duration_ms: i64::try_from(*duration_ms).unwrap_or(i64::MAX),
-        model: model.clone(),
-    }
+    to.text(1, account.as_str());
+    to.text(2, outcome);
+    to.number(3, (*status).into());
+    to.signed(4, i64::try_from(*duration_ms).unwrap_or(i64::MAX));
+    to.text(5, model);
 }
 
 fn read_usage(wire: wire::Usage) -> Usage {
@@ -165,7 +182,7 @@ fn read_usage(wire: wire::Usage) -> Usage {
     }
 }
 
-fn write_usage(usage: Usage) -> wire::Usage {
+fn write_usage(usage: Usage, to: &mut Fields<'_>) {
     let Usage {
         input_tokens,
         cache_read_tokens,
@@ -174,14 +191,12 @@ fn write_usage(usage: Usage) -> wire::Usage {
         output_tokens,
         reasoning_tokens,
     } = usage;
-    wire::Usage {
-        input_tokens,
-        cache_read_tokens,
-        cache_write_5m_tokens,
-        cache_write_1h_tokens,
-        output_tokens,
-        reasoning_tokens,
-    }
+    to.number(1, input_tokens);
+    to.number(2, cache_read_tokens);
+    to.number(3, cache_write_5m_tokens);
+    to.number(4, cache_write_1h_tokens);
+    to.number(5, output_tokens);
+    to.number(6, reasoning_tokens);
 }
 
 fn read_usage_source(wire: i32) -> UsageSource {

@@ -21,12 +21,12 @@ use super::{Client, Control, LinkError};
 use crate::observations::Observations;
 use crate::sink::{Batch, Sink};
 
-/// Events taken from the sink at once: some 0.7 MiB.
+/// Events taken from the sink at once: some 350 KiB.
 const BATCH: usize = 1_024;
 
-/// A batch is cut into messages of about this size, bytes: some 400 events. While one is made and sent it is held
-/// several times over, as its parts, encoded and encrypted, and that is the most that reporting holds.
-const MESSAGE: usize = 256 << 10;
+/// A batch is cut into messages of at most this size, bytes: some 370 events. While one is sent it is held several
+/// times over, as it waited, as a message and encrypted, and that is the most that reporting holds.
+const MESSAGE: usize = 128 << 10;
 
 /// Longest wait that a controller may ask for.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
@@ -107,7 +107,7 @@ impl Session {
         loop {
             let batch = tokio::select! {
                 biased;
-                batch = sink.take(BATCH) => batch,
+                batch = sink.take(BATCH, stop) => batch,
                 () = nothing_left(sink, stop) => return Ok(()),
             };
             let mut delivered = 0;

@@ -5,8 +5,8 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
+use bytes::Bytes;
 use flate2::Crc;
-use penstock_proto::event::Event;
 
 /// Above this a length is damage and not an event: the largest event is a few KiB.
 const MAX_RECORD: u32 = 1 << 20;
@@ -20,7 +20,7 @@ const HEADER: u64 = 8;
 /// What was read from one segment.
 pub(super) struct Records {
     /// The events, in order.
-    pub events: Vec<Event>,
+    pub events: Vec<Bytes>,
     /// Where the next record begins; behind the end of the file when the rest is damaged.
     pub end: u64,
     /// Whether reading stopped at a record that is not whole.
@@ -28,8 +28,8 @@ pub(super) struct Records {
 }
 
 /// Writes one event; its size in the file, bytes.
-pub(super) fn write_record(out: &mut impl Write, event: &Event) -> io::Result<u64> {
-    let payload = [&[VERSION], event.to_bytes().as_slice()].concat();
+pub(super) fn write_record(out: &mut impl Write, event: &[u8]) -> io::Result<u64> {
+    let payload = [&[VERSION], event].concat();
     let length = u32::try_from(payload.len()).map_err(io::Error::other)?;
     out.write_all(&length.to_le_bytes())?;
     out.write_all(&checksum(&payload).to_le_bytes())?;
@@ -46,7 +46,7 @@ impl Records {
         while records.events.len() < max {
             match next(&mut file)? {
                 Next::Event(event, size) => {
-                    records.events.push(*event);
+                    records.events.push(event);
                     records.end += size;
                 }
                 Next::End => break,
@@ -66,7 +66,7 @@ impl Records {
 }
 
 enum Next {
-    Event(Box<Event>, u64),
+    Event(Bytes, u64),
     End,
     Damage,
 }
@@ -88,8 +88,10 @@ fn next(file: &mut impl Read) -> io::Result<Next> {
     }
     // A record that is written in a way of the future is damage too, and so is all that follows it: a segment
     // is of one program.
-    let event = payload.strip_prefix(&[VERSION]).and_then(|event| Event::from_bytes(event).ok());
-    Ok(event.map_or(Next::Damage, |event| Next::Event(Box::new(event), HEADER + u64::from(length))))
+    if payload[0] != VERSION {
+        return Ok(Next::Damage);
+    }
+    Ok(Next::Event(Bytes::from(payload).slice(1..), HEADER + u64::from(length)))
 }
 
 /// Fills `buffer` as far as the file goes.

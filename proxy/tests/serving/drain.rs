@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use penstock_proto::event::Ending;
+use penstock_proto::event::Event;
 use penstock_proxy::sink::Sink;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::*;
 
@@ -71,6 +73,7 @@ async fn history_that_nobody_took_is_found_by_the_next_process() {
     proxy.ended().await.unwrap();
     drop(proxy);
     let next = Sink::open(Some(dir.path())).unwrap();
-    let batch = next.take(10).await;
-    assert_eq!(answer.values("x-penstock-request-id"), [batch.events()[0].id.to_string()]);
+    let batch = next.take(10, &CancellationToken::new()).await;
+    let event = Event::from_bytes(&batch.events()[0]).unwrap();
+    assert_eq!(answer.values("x-penstock-request-id"), [event.id.to_string()]);
 }

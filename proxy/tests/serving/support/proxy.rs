@@ -19,6 +19,7 @@ use penstock_proxy::shutdown::Shutdown;
 use penstock_proxy::sink::Sink;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::client::{Answer, Client, get, post};
 use super::provider::Provider;
@@ -169,10 +170,12 @@ impl Proxy {
 
     /// So many history events, and no more.
     pub(crate) async fn events(&self, count: usize) -> Vec<Event> {
+        let at_once = CancellationToken::new();
+        at_once.cancel();
         let mut events = Vec::new();
         while events.len() < count {
-            let batch = self.sink.take(100).await;
-            events.extend_from_slice(batch.events());
+            let batch = self.sink.take(100, &at_once).await;
+            events.extend(batch.events().iter().map(|event| Event::from_bytes(event).unwrap()));
             batch.stored();
         }
         assert_eq!(events.len(), count, "one event per request: {events:#?}");
