@@ -69,6 +69,7 @@ test: ## Run every check and every test, with all real parts (Postgres, browser,
 kubernetes: ## Build the parts of the test cluster into a cache outside the checkout (minutes, once)
 	controller/e2e/prepare kubernetes
 	controller/e2e/prepare node
+	controller/e2e/prepare calico
 	controller/e2e/prepare app-python
 	controller/e2e/prepare app-node
 

@@ -7,6 +7,7 @@
 //! | `cgroups` | its control groups |
 //! | `control_plane` | etcd, API server, controllers, scheduler, DNS |
 //! | `node` | containerd, kubelet, kube-proxy |
+//! | `policies` | what enforces NetworkPolicies, in a cluster that asks for it |
 //!
 //! From the test, every pod and every Service is reachable by its address, and the other way round.
 
@@ -14,6 +15,7 @@ mod cgroups;
 mod control_plane;
 mod namespaces;
 mod node;
+mod policies;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -57,6 +59,15 @@ enum Kind {
     Given(#[expect(dead_code, reason = "kept for its drop")] Scratch),
 }
 
+/// What connects the pods of our own cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PodNetwork {
+    /// Everybody reaches everybody.
+    Bridge,
+    /// As NetworkPolicies say.
+    Policies,
+}
+
 #[derive(Debug)]
 struct Own {
     programs: Mutex<BTreeMap<&'static str, Process>>,
@@ -68,8 +79,18 @@ impl Cluster {
     pub async fn up() -> Result<Self> {
         match std::env::var_os(GIVEN) {
             Some(kubeconfig) => Self::given(Path::new(&kubeconfig)).await,
-            None => Self::own().await,
+            None => Self::own(PodNetwork::Bridge).await,
         }
+    }
+
+    /// Brings up one of our own whose network enforces NetworkPolicies.
+    pub async fn with_policies() -> Result<Self> {
+        Self::own(PodNetwork::Policies).await
+    }
+
+    /// Whether `PENSTOCK_E2E_KUBECONFIG` names a cluster. What needs one of its own is left out then.
+    pub fn is_given() -> bool {
+        std::env::var_os(GIVEN).is_some()
     }
 
     /// The one that all tests of a test program share. It ends with the program.
@@ -222,7 +243,7 @@ impl Cluster {
         Ok(Self { tools: Tools::new(kubeconfig, scratch.path()), config, kind: Kind::Given(scratch) })
     }
 
-    async fn own() -> Result<Self> {
+    async fn own(network: PodNetwork) -> Result<Self> {
         let namespaces = Namespaces::make().await?;
         let scratch = namespaces.scratch();
         let admin = control_plane::write_pki(scratch, namespaces.network())?;
@@ -231,17 +252,21 @@ impl Cluster {
         let own = Own { programs: Mutex::new(BTreeMap::new()), namespaces };
         own.connect()?;
         let cluster = Self { tools, config, kind: Kind::Own(Box::new(own)) };
-        let up = cluster.start_programs().await;
+        let up = cluster.start_programs(network).await;
         up.with_context(|| format!("the cluster did not come up\n{}", cluster.complaints()))?;
         Ok(cluster)
     }
 
-    async fn start_programs(&self) -> Result<()> {
+    async fn start_programs(&self, network: PodNetwork) -> Result<()> {
         let Kind::Own(own) = &self.kind else { return Ok(()) };
         let inside = &own.namespaces;
         own.start("etcd", &control_plane::etcd())?;
         own.start(API_SERVER, &control_plane::api_server(inside.network()))?;
-        own.start("containerd", &node::containerd(inside)?)?;
+        let (plugin, plugins) = match network {
+            PodNetwork::Bridge => (node::bridge(), node::plugins()?),
+            PodNetwork::Policies => (policies::plugin(inside), policies::plugins(inside)?),
+        };
+        own.start("containerd", &node::containerd(inside, plugin, &plugins)?)?;
         until("containerd", async || own.ctr(&["version"]).await).await?;
         for image in ["pause.tar", "busybox.tar"] {
             own.load_image(&Part::Node.directory()?.join("images").join(image)).await?;
@@ -254,6 +279,9 @@ impl Cluster {
         let rights = inside.scratch().write("coredns.yaml", include_str!("cluster/coredns.yaml"))?;
         self.kubectl(&["apply", "-f", &rights.display().to_string()]).await?;
         own.start("coredns", &control_plane::coredns(inside)?)?;
+        if network == PodNetwork::Policies {
+            policies::enforce(self, own).await?;
+        }
         self.pods_can_start().await
     }
 

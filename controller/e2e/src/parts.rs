@@ -16,6 +16,8 @@ pub enum Part {
     Kubernetes,
     /// What a node runs beside Kubernetes, and the images that every cluster has.
     Node,
+    /// What enforces NetworkPolicies.
+    Calico,
     /// An image with Python and the SDKs of the model providers.
     AppPython,
     /// The same with Node.
@@ -27,6 +29,7 @@ impl Part {
         match self {
             Self::Kubernetes => "kubernetes",
             Self::Node => "node",
+            Self::Calico => "calico",
             Self::AppPython => "app-python",
             Self::AppNode => "app-node",
         }
@@ -34,7 +37,7 @@ impl Part {
 
     /// Where the part is. The first call on a machine builds it, which takes minutes for Kubernetes.
     pub fn directory(self) -> Result<PathBuf> {
-        static MADE: [OnceLock<Result<PathBuf, String>>; 4] = [const { OnceLock::new() }; 4];
+        static MADE: [OnceLock<Result<PathBuf, String>>; 5] = [const { OnceLock::new() }; 5];
         let made =
             MADE[self as usize].get_or_init(|| prepare(self.name()).map_err(|error| format!("{error:#}")));
         made.clone().map_err(|error| anyhow!(error))

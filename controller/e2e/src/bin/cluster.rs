@@ -1,5 +1,6 @@
-//! Brings a cluster up to look into and to try things in: `cluster [--api-server] [IMAGE.tar…]`. Prints how to reach it,
-//! and removes it at Ctrl-C, or when it ends in any other way. `--api-server`: only an API server, without nodes or root.
+//! Brings a cluster up to look into and to try things in: `cluster [--api-server|--policies] [IMAGE.tar…]`. Prints how to
+//! reach it, and removes it at Ctrl-C, or when it ends in any other way. `--api-server`: only an API server, without
+//! nodes or root. `--policies`: NetworkPolicies are enforced.
 
 use std::path::Path;
 
@@ -16,7 +17,8 @@ async fn main() -> Result<()> {
         show(server.kubeconfig(), server.directory())?;
         return stopped().await;
     }
-    let cluster = Cluster::up().await?;
+    let enforced = flags.iter().any(|flag| *flag == "--policies");
+    let cluster = if enforced { Cluster::with_policies().await? } else { Cluster::up().await? };
     for image in images {
         cluster.load_image(&Path::new(image).canonicalize().with_context(|| image.clone())?).await?;
     }

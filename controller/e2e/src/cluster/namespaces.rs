@@ -145,10 +145,11 @@ impl Namespaces {
         command
     }
 
-    /// Starts a program inside; its output is in the cluster's directory as `NAME.log`.
-    pub(super) fn start(&self, name: &str, arguments: &[String]) -> Result<Process> {
-        let mut command = self.command(name);
+    /// Starts a program inside, by its name or path; its output is in the cluster's directory as `NAME.log`.
+    pub(super) fn start(&self, program: &str, arguments: &[String]) -> Result<Process> {
+        let mut command = self.command(program);
         command.args(arguments);
+        let name = program.rsplit('/').next().unwrap_or_default();
         Process::start_as(name, &command, &self.log(name))
     }
 

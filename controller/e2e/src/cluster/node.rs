@@ -1,7 +1,9 @@
 //! The programs that run pods: their configuration for this machine's kernel and these namespaces.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::Result;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::control_plane::owned;
 use super::namespaces::Namespaces;
@@ -10,24 +12,28 @@ use crate::parts::Part;
 /// Runs containers. The socket is in the cluster's own /run.
 pub(super) const CONTAINERD_SOCKET: &str = "/run/containerd/containerd.sock";
 
-/// The container runtime.
-pub(super) fn containerd(namespaces: &Namespaces) -> Result<Vec<String>> {
+/// The network plugins of the node.
+pub(super) fn plugins() -> Result<PathBuf> {
+    Ok(Part::Node.directory()?.join("root/usr/lib/cni"))
+}
+
+/// The plugin that puts all pods on one bridge, where everybody reaches everybody.
+pub(super) fn bridge() -> Value {
+    json!({ "type": "bridge", "bridge": "cni0", "isGateway": true, "ipMasq": false, "hairpinMode": true })
+}
+
+/// The container runtime, which connects pods by a plugin of these; it is told where addresses come from.
+pub(super) fn containerd(namespaces: &Namespaces, mut plugin: Value, plugins: &Path) -> Result<Vec<String>> {
     let at = namespaces.scratch().path().display().to_string();
-    let root = Part::Node.directory()?.join("root");
+    plugin["ipam"] = json!({
+        "type": "host-local", "dataDir": "/run/cni",
+        "ranges": [[{ "subnet": namespaces.network().pods_of_node() }]],
+        "routes": [{ "dst": "0.0.0.0/0" }],
+    });
     let network = json!({
         "cniVersion": "0.4.0",
         "name": "pods",
-        "plugins": [
-            {
-                "type": "bridge", "bridge": "cni0", "isGateway": true, "ipMasq": false, "hairpinMode": true,
-                "ipam": {
-                    "type": "host-local", "dataDir": "/run/cni",
-                    "ranges": [[{ "subnet": namespaces.network().pods_of_node() }]],
-                    "routes": [{ "dst": "0.0.0.0/0" }],
-                },
-            },
-            { "type": "portmap", "capabilities": { "portMappings": true } },
-        ],
+        "plugins": [plugin, { "type": "portmap", "capabilities": { "portMappings": true } }],
     });
     std::fs::create_dir(namespaces.scratch().join("cni"))?;
     namespaces.scratch().write("cni/pods.conflist", &network.to_string())?;
@@ -50,7 +56,7 @@ sandbox_image = "registry.test/pause:1"
 restrict_oom_score_adj = true
 disable_apparmor = true
 [plugins."io.containerd.grpc.v1.cri".cni]
-bin_dir = "{root}/usr/lib/cni"
+bin_dir = "{plugins}"
 conf_dir = "{at}/cni"
 [plugins."io.containerd.grpc.v1.cri".containerd]
 snapshotter = "overlayfs"
@@ -58,7 +64,7 @@ default_runtime_name = "runc"
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
 runtime_type = "io.containerd.runc.v2"
 "#,
-        root = root.display()
+        plugins = plugins.display()
     );
     namespaces.scratch().write("containerd.toml", &configuration)?;
     Ok(owned(&["--config", "containerd.toml"]))

@@ -79,7 +79,16 @@ fn link_of(running: &Running) -> String {
 
 #[tokio::test]
 async fn a_cluster_whose_test_was_killed_is_gone() {
-    let mut cluster = Running::start(&[]);
+    killed_is_gone(&[]).await;
+}
+
+#[tokio::test]
+async fn one_that_enforces_policies_is_gone_as_well() {
+    killed_is_gone(&["--policies"]).await;
+}
+
+async fn killed_is_gone(arguments: &[&str]) {
+    let mut cluster = Running::start(arguments);
     let link = Path::new("/sys/class/net").join(link_of(&cluster));
     assert!(link.exists() && !processes_with(cluster.name()).is_empty());
     cluster.program.kill().unwrap();

@@ -17,7 +17,7 @@ const A_WHILE: usize = 20;
 const LONG: usize = 120;
 
 /// Runs a test under load, and looks whether everybody got and everything has what it should.
-async fn under_load(disturb: impl AsyncFnOnce(&Team, &Load<'_>) -> Result<()>) {
+async fn under_load(disturb: impl AsyncFnOnce(&Team<'_>, &Load<'_>) -> Result<()>) {
     alone_with_team(async |team: &Team| {
         let load = Load::start(team, &EVERY_KIND).await.unwrap();
         let disturbed = disturb(team, &load).await;
@@ -126,7 +126,7 @@ async fn postgres_is_away() {
 }
 
 /// The pod that holds the lease.
-async fn leader(team: &Team) -> Result<String> {
+async fn leader(team: &Team<'_>) -> Result<String> {
     let leases: Api<Lease> = Api::namespaced(team.client(), NAMESPACE);
     let lease = leases.get("penstock-controller").await?;
     let holder = lease.spec.and_then(|spec| spec.holder_identity).unwrap_or_default();
@@ -136,17 +136,17 @@ async fn leader(team: &Team) -> Result<String> {
 }
 
 /// Without a moment to say good-bye.
-async fn kill(team: &Team, pods: &[&str]) -> Result<()> {
+async fn kill(team: &Team<'_>, pods: &[&str]) -> Result<()> {
     let delete = ["delete", "pod", "-n", NAMESPACE, "--grace-period=0", "--force", "--wait=false"];
     team.cluster().kubectl(&[&delete, pods].concat()).await.map(drop)
 }
 
-async fn scale(team: &Team, what: &str, replicas: u8) -> Result<()> {
+async fn scale(team: &Team<'_>, what: &str, replicas: u8) -> Result<()> {
     let replicas = format!("--replicas={replicas}");
     team.cluster().kubectl(&["scale", "-n", NAMESPACE, what, &replicas]).await.map(drop)
 }
 
-async fn gone(team: &Team, component: &str) -> Result<()> {
+async fn gone(team: &Team<'_>, component: &str) -> Result<()> {
     until("no pod of it", async || {
         let left = pods_of(team.cluster(), component).await?.len();
         ensure!(left == 0, "{left} pods of {component} are left");
@@ -155,6 +155,6 @@ async fn gone(team: &Team, component: &str) -> Result<()> {
     .await
 }
 
-async fn rolled_out(team: &Team, what: &str) -> Result<()> {
+async fn rolled_out(team: &Team<'_>, what: &str) -> Result<()> {
     team.cluster().kubectl(&["rollout", "status", "-n", NAMESPACE, what, "--timeout=120s"]).await.map(drop)
 }

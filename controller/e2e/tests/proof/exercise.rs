@@ -13,7 +13,7 @@ use super::team::{ACCOUNTS, Team};
 const API_PORT: u16 = 8090;
 
 /// Causes it. What an installation, a start and a team's accounts cause, they have caused already.
-pub(crate) async fn exercise(team: &Team) -> Result<()> {
+pub(crate) async fn exercise(team: &Team<'_>) -> Result<()> {
     a_repeated_event(team).await?;
     an_authority_of_an_account(team).await?;
     a_pool_and_a_grant(team).await?;
@@ -22,7 +22,7 @@ pub(crate) async fn exercise(team: &Team) -> Result<()> {
 }
 
 /// The second event of the same kind is counted onto the first.
-async fn a_repeated_event(team: &Team) -> Result<()> {
+async fn a_repeated_event(team: &Team<'_>) -> Result<()> {
     let (name, _) = ACCOUNTS[0];
     for _ in 0..2 {
         pause(team, name, true).await?;
@@ -33,13 +33,13 @@ async fn a_repeated_event(team: &Team) -> Result<()> {
     Ok(())
 }
 
-async fn pause(team: &Team, account: &str, paused: bool) -> Result<()> {
+async fn pause(team: &Team<'_>, account: &str, paused: bool) -> Result<()> {
     let change = json!({ "spec": { "paused": paused } }).to_string();
     let patch = ["patch", "pa", account, "-n", team.namespace(), "--type=merge", "--patch", &change];
     team.cluster().kubectl(&patch).await.map(drop)
 }
 
-async fn an_authority_of_an_account(team: &Team) -> Result<()> {
+async fn an_authority_of_an_account(team: &Team<'_>) -> Result<()> {
     let authority = rcgen::generate_simple_self_signed(["egress.test".to_owned()])?.cert.pem();
     team.apply(&json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "egress" }, "data": { "ca.crt": authority },
@@ -52,7 +52,7 @@ async fn an_authority_of_an_account(team: &Team) -> Result<()> {
 }
 
 /// Whose statuses are written.
-async fn a_pool_and_a_grant(team: &Team) -> Result<()> {
+async fn a_pool_and_a_grant(team: &Team<'_>) -> Result<()> {
     let (name, _) = ACCOUNTS[0];
     let object = |kind: &str, spec: Value| json!({ "apiVersion": "penstock.dev/v1alpha1", "kind": kind, "metadata": { "name": "exercise" }, "spec": spec });
     let pool = json!({ "accounts": { "refs": [{ "name": name }] } });
@@ -63,7 +63,7 @@ async fn a_pool_and_a_grant(team: &Team) -> Result<()> {
 }
 
 /// The controller's own authority is said to end soon, and gets a successor.
-async fn an_end_of_the_authority(team: &Team) -> Result<()> {
+async fn an_end_of_the_authority(team: &Team<'_>) -> Result<()> {
     let get = ["get", "secret", "penstock-ca", "-n", NAMESPACE, "-o", "json"];
     let terms = async || -> Result<Value> {
         let secret: Value = serde_json::from_str(&team.cluster().kubectl(&get).await?)?;
@@ -84,7 +84,7 @@ async fn an_end_of_the_authority(team: &Team) -> Result<()> {
 }
 
 /// With the installation's own token, and as somebody of the cluster.
-async fn the_management_api(team: &Team) -> Result<()> {
+async fn the_management_api(team: &Team<'_>) -> Result<()> {
     let pods = pods_of(team.cluster(), "controller").await?;
     let address = pods.into_iter().find_map(|pod| pod.status?.pod_ip).context("a controller")?;
     let token = admin_token(team).await?;
@@ -106,7 +106,7 @@ async fn the_management_api(team: &Team) -> Result<()> {
 }
 
 /// A ServiceAccount without any right to accounts, and one that may look at those of its namespace.
-async fn somebody_of_the_cluster(team: &Team, address: &str) -> Result<()> {
+async fn somebody_of_the_cluster(team: &Team<'_>, address: &str) -> Result<()> {
     let accounts = format!("http://{address}:{API_PORT}/api/accounts");
     let refused = web::call(Method::GET, &accounts, Some(&token(team, "app").await?), None).await;
     let said = format!("{:#}", refused.err().context("a workload may not see accounts")?);
@@ -134,12 +134,12 @@ async fn somebody_of_the_cluster(team: &Team, address: &str) -> Result<()> {
 }
 
 /// For the API server, as `kubectl create token` makes it.
-async fn token(team: &Team, account: &str) -> Result<String> {
+async fn token(team: &Team<'_>, account: &str) -> Result<String> {
     let token = team.cluster().kubectl(&["create", "token", account, "-n", team.namespace()]).await?;
     Ok(token.trim().to_owned())
 }
 
-async fn admin_token(team: &Team) -> Result<String> {
+async fn admin_token(team: &Team<'_>) -> Result<String> {
     let output = "--output=jsonpath={.data.token}";
     let secret = ["get", "secret", "penstock-admin-token", "-n", NAMESPACE, output];
     let encoded = until("the admin token", async || {

@@ -29,15 +29,15 @@ const SMALL: &str = "controller.resources.requests.cpu=20m,gateway.resources.req
 
 /// A cluster with Penstock and a provider.
 #[derive(Debug)]
-pub(crate) struct Installation {
-    cluster: &'static Cluster,
+pub(crate) struct Installation<'a> {
+    cluster: &'a Cluster,
     simulator: Simulator,
 }
 
-impl Installation {
+impl Installation<'static> {
     /// The one of all tests.
     pub(crate) async fn shared() -> &'static Self {
-        static SHARED: OnceCell<Installation> = OnceCell::const_new();
+        static SHARED: OnceCell<Installation<'static>> = OnceCell::const_new();
         SHARED
             .get_or_init(async || {
                 let cluster = Cluster::shared().await;
@@ -45,9 +45,11 @@ impl Installation {
             })
             .await
     }
+}
 
+impl<'a> Installation<'a> {
     /// The cluster.
-    pub(crate) fn cluster(&self) -> &'static Cluster {
+    pub(crate) fn cluster(&self) -> &'a Cluster {
         self.cluster
     }
 
@@ -56,7 +58,8 @@ impl Installation {
         &self.simulator
     }
 
-    async fn make(cluster: &'static Cluster) -> Result<Self> {
+    /// One in a cluster, and the provider.
+    pub(crate) async fn make(cluster: &'a Cluster) -> Result<Self> {
         let simulator = ready_for_install(cluster).await?;
         let restricted = json!({ "pod-security.kubernetes.io/enforce": "restricted" });
         let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE, "labels": restricted } });
@@ -113,7 +116,8 @@ pub(crate) async fn pods_of(cluster: &Cluster, component: &str) -> Result<Vec<Po
     Ok(found)
 }
 
-async fn apply(cluster: &Cluster, manifest: &str) -> Result<()> {
+/// `kubectl apply -f`.
+pub(crate) async fn apply(cluster: &Cluster, manifest: &str) -> Result<()> {
     let scratch = Scratch::new("manifest")?;
     let file = scratch.write("manifest.json", manifest)?;
     cluster.kubectl(&["apply", "-f", &file.display().to_string()]).await.map(drop)

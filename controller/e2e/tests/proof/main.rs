@@ -8,6 +8,7 @@
 //! | `chaos` | leader, controllers, everything, API server, Postgres: each away under load |
 //! | `lifecycle` | upgrade and rollback under load |
 //! | `quickstart` | README's commands, literally; and what is left when it is uninstalled |
+//! | `policies` | NetworkPolicies in force: who reaches what, and who does not |
 //! | `production` | your own Postgres and TLS at the gateway |
 //! | `rights` | every rule of the controller's roles is needed |
 //! | `exercise` | everything that the controller ever asks the API server for |
@@ -26,6 +27,7 @@ mod history;
 mod images;
 mod installation;
 mod lifecycle;
+mod policies;
 mod production;
 mod quickstart;
 mod rights;

@@ -49,7 +49,7 @@ async fn an_installation_takes_your_own_postgres_and_serves_tls() {
 }
 
 /// A Postgres that is not the chart's, and what the chart is told of it.
-async fn own_postgres(team: &Team, authority: &Authority) -> Result<()> {
+async fn own_postgres(team: &Team<'_>, authority: &Authority) -> Result<()> {
     let host = format!("own-postgres.{PROVIDER}.svc");
     let served = authority.issue("own-postgres", None, &[&host])?;
     let password = "of-our-own";
@@ -120,7 +120,7 @@ fn postgres_pod() -> Value {
 }
 
 /// The certificate of the gateway, and the authority for those who call it.
-async fn own_gateway(team: &Team, authority: &Authority) -> Result<()> {
+async fn own_gateway(team: &Team<'_>, authority: &Authority) -> Result<()> {
     let Identity { certificate, key } = authority.issue("gateway", None, &[GATEWAY])?;
     let secret = json!({
         "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": { "name": "own-gateway" },

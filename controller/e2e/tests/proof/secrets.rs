@@ -53,7 +53,7 @@ async fn a_new_key_is_in_use_at_once_and_no_request_is_lost() {
 }
 
 /// A sidecar that has used the new key of an account once does not use the old one again.
-async fn never_back(team: &Team, new_keys: &[String]) -> Result<()> {
+async fn never_back(team: &Team<'_>, new_keys: &[String]) -> Result<()> {
     for (new, old) in new_keys.iter().zip(team.keys()) {
         let mut first_new = BTreeMap::new();
         for one in team.simulator().arrived(new, 0).await? {
@@ -101,7 +101,7 @@ async fn what_is_wrong_with_an_object_is_said_and_the_others_serve() {
 }
 
 /// A good account in another namespace, which does not allow this one.
-async fn foreign_account(team: &Team) -> Result<Value> {
+async fn foreign_account(team: &Team<'_>) -> Result<Value> {
     let name = format!("of-others-than-{}", team.namespace());
     let mut foreign = account(&name, "anthropic", &format!("http://simulator.{PROVIDER}:8080"));
     foreign["spec"]["credentials"]["secretRef"]["name"] = json!(name);
@@ -136,7 +136,7 @@ fn wrong_objects(foreign: &Value) -> Vec<Value> {
 }
 
 /// Waits until the condition says no; its reason and message.
-async fn is_refused(team: &Team, resource: &str, name: &str, condition: &str) -> Result<String> {
+async fn is_refused(team: &Team<'_>, resource: &str, name: &str, condition: &str) -> Result<String> {
     until("the condition", async || {
         let object =
             team.cluster().kubectl(&["get", resource, name, "-n", team.namespace(), "-o", "json"]).await?;

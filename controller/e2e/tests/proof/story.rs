@@ -151,7 +151,7 @@ impl Watched {
 }
 
 /// Waits until every proxy says itself that it does not use the account.
-async fn everyone_knows(team: &Team, account: &str) -> Result<()> {
+async fn everyone_knows(team: &Team<'_>, account: &str) -> Result<()> {
     let proxies = team.proxies().await?;
     ensure!(proxies.len() >= 4, "two sidecars and two gateways: {proxies:?}");
     let id = format!("{}/{account}", team.namespace());
@@ -176,7 +176,7 @@ fn kind(version: &str, kind: &str, mut object: Value) -> Value {
 }
 
 /// Starts it; the name of its pod.
-async fn deployment(team: &Team) -> Result<String> {
+async fn deployment(team: &Team<'_>) -> Result<String> {
     let mut template = DEPLOYED.pod(0);
     template["spec"]["restartPolicy"] = json!("Always");
     let labels = json!({ "app": DEPLOYED.name });
@@ -189,14 +189,14 @@ async fn deployment(team: &Team) -> Result<String> {
 }
 
 /// Starts it; the name of its pod.
-async fn job(team: &Team) -> Result<String> {
+async fn job(team: &Team<'_>) -> Result<String> {
     let job =
         json!({ "metadata": { "name": JOB.name }, "spec": { "backoffLimit": 0, "template": JOB.pod(SOME) } });
     team.apply(&kind("batch/v1", "Job", job)).await?;
     pod_of(team, JOB.name).await
 }
 
-async fn pod_of(team: &Team, app: &str) -> Result<String> {
+async fn pod_of(team: &Team<'_>, app: &str) -> Result<String> {
     let pods: Api<Pod> = Api::namespaced(team.client(), team.namespace());
     until("its pod", async || {
         let found = pods.list(&ListParams::default().labels(&format!("app={app}"))).await?;

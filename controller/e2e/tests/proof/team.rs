@@ -18,15 +18,15 @@ pub(crate) const ACCOUNTS: [(&str, &str); 4] =
     [("claude-1", "anthropic"), ("claude-2", "anthropic"), ("gpt-1", "openai"), ("gpt-2", "openai")];
 
 /// The namespace of a test.
-pub(crate) struct Team {
-    installation: &'static Installation,
+pub(crate) struct Team<'a> {
+    installation: &'a Installation<'a>,
     namespace: String,
     client: Client,
     scratch: Scratch,
 }
 
 /// Runs a test with a team beside others.
-pub(crate) async fn with_team(test: impl AsyncFnOnce(&Team)) {
+pub(crate) async fn with_team(test: impl AsyncFnOnce(&Team<'_>)) {
     let installation = Installation::shared().await;
     let turn = TURN.read().await;
     run(installation, test).await;
@@ -34,14 +34,15 @@ pub(crate) async fn with_team(test: impl AsyncFnOnce(&Team)) {
 }
 
 /// Runs a test that disturbs all others, while no other runs.
-pub(crate) async fn alone_with_team(test: impl AsyncFnOnce(&Team)) {
+pub(crate) async fn alone_with_team(test: impl AsyncFnOnce(&Team<'_>)) {
     let installation = Installation::shared().await;
     let turn = TURN.write().await;
     run(installation, test).await;
     drop(turn);
 }
 
-async fn run(installation: &'static Installation, test: impl AsyncFnOnce(&Team)) {
+/// Runs a test with a team of an installation.
+pub(crate) async fn run(installation: &Installation<'_>, test: impl AsyncFnOnce(&Team<'_>)) {
     let cluster = installation.cluster();
     let client = cluster.client();
     penstock_e2e::with_temp_ns(&client, async |namespace: &str| {
@@ -54,8 +55,8 @@ async fn run(installation: &'static Installation, test: impl AsyncFnOnce(&Team))
     .await;
 }
 
-impl Team {
-    async fn new(installation: &'static Installation, namespace: &str, client: Client) -> Result<Self> {
+impl<'a> Team<'a> {
+    async fn new(installation: &'a Installation<'a>, namespace: &str, client: Client) -> Result<Self> {
         let team =
             Self { installation, namespace: namespace.to_owned(), client, scratch: Scratch::new("team")? };
         let labels = ["penstock.dev/inject=true", "pod-security.kubernetes.io/enforce=restricted"];
@@ -86,7 +87,7 @@ impl Team {
     }
 
     /// The cluster.
-    pub(crate) fn cluster(&self) -> &'static Cluster {
+    pub(crate) fn cluster(&self) -> &'a Cluster {
         self.installation.cluster()
     }
 

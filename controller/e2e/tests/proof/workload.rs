@@ -73,7 +73,7 @@ pub(crate) struct Line {
 
 /// Workers that run.
 pub(crate) struct Load<'a> {
-    team: &'a Team,
+    team: &'a Team<'a>,
     names: Vec<String>,
 }
 
@@ -129,7 +129,7 @@ impl Worker {
 
 impl<'a> Load<'a> {
     /// Starts workers, and waits until each has been answered.
-    pub(crate) async fn start(team: &'a Team, workers: &[Worker]) -> Result<Self> {
+    pub(crate) async fn start(team: &'a Team<'a>, workers: &[Worker]) -> Result<Self> {
         for worker in workers {
             let mut pod = worker.pod(0);
             pod["apiVersion"] = json!("v1");
@@ -173,7 +173,7 @@ impl<'a> Load<'a> {
 
 impl Outcome {
     /// Of the pod of a worker that ends by itself.
-    pub(crate) async fn of(team: &Team, pod: &str) -> Result<Self> {
+    pub(crate) async fn of(team: &Team<'_>, pod: &str) -> Result<Self> {
         Ok(Self { lines: BTreeMap::from([(pod.to_owned(), lines_of(team, pod).await?)]) })
     }
 
@@ -238,7 +238,7 @@ fn use_base_url(spec: &mut Value, family: &str) {
 }
 
 /// What a worker printed, when it has ended.
-async fn lines_of(team: &Team, pod: &str) -> Result<Vec<Line>> {
+async fn lines_of(team: &Team<'_>, pod: &str) -> Result<Vec<Line>> {
     let pods: Api<Pod> = Api::namespaced(team.client(), team.namespace());
     let ended = |pod: &Pod| {
         let phase = pod.status.as_ref().and_then(|status| status.phase.clone()).unwrap_or_default();
