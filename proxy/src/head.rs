@@ -72,10 +72,10 @@ impl<B> From<Response<B>> for http::Response<B> {
         let Response { head, body } = response;
         let mut made = Self::new(body);
         *made.status_mut() = head.status;
-        for (name, value) in head.headers.iter() {
+        for line in head.headers.iter() {
             // Lines are kept only if they can be one.
             if let (Ok(name), Ok(value)) =
-                (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value))
+                (HeaderName::from_bytes(line.name()), HeaderValue::from_bytes(line.value()))
             {
                 made.headers_mut().append(name, value);
             }

@@ -4,6 +4,7 @@
 //! | module | what it owns |
 //! |---|---|
 //! | [`list`] | the lines of a head, as received |
+//! | [`split`] | finds them, strictly |
 
 use std::borrow::Cow;
 
@@ -12,12 +13,14 @@ use penstock_proto::dialect::CredentialScheme;
 use penstock_proto::snapshot::{Account, Credential};
 
 mod list;
+mod split;
 
-pub use list::Headers;
 pub(crate) use list::text;
+pub use list::{Field, Headers, put_line};
+pub use split::BadLines;
 
-const ACCEPT_ENCODING: &str = "accept-encoding";
-const ANTHROPIC_BETA: &str = "anthropic-beta";
+const ACCEPT_ENCODING: &[u8] = b"accept-encoding";
+const ANTHROPIC_BETA: &[u8] = b"anthropic-beta";
 const CHATGPT_ACCOUNT: HeaderName = HeaderName::from_static("chatgpt-account-id");
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// Without it Anthropic refuses a subscription's token.
@@ -26,9 +29,11 @@ const OAUTH_BETA: &str = "oauth-2025-04-20";
 /// A header line on its way to a provider: the client's, the account's, or one of ours.
 pub struct Line<'a> {
     /// In lower case.
-    pub name: &'a str,
+    pub name: &'a [u8],
     /// As it is sent.
     pub value: Cow<'a, [u8]>,
+    /// Both, as one line with its end, where they lie together already.
+    pub plain: Option<&'a [u8]>,
     /// The account's: it may be a credential.
     pub secret: bool,
 }
@@ -48,6 +53,13 @@ pub struct Unsendable {
     pub name: String,
 }
 
+impl<'a> Line<'a> {
+    /// One that may be known.
+    pub fn new(name: &'a [u8], value: &'a [u8]) -> Self {
+        Self { name, value: Cow::Borrowed(value), plain: None, secret: false }
+    }
+}
+
 impl AccountHeaders {
     /// Parses what the account adds; an account without a credential adds only its own headers.
     pub fn new(account: &Account) -> Result<Self, Unsendable> {
@@ -56,7 +68,10 @@ impl AccountHeaders {
             let parsed =
                 HeaderName::try_from(name.as_str()).map_err(|_| Unsendable { name: name.clone() })?;
             // The connection's own headers are not the account's to set.
-            if is_hop_by_hop(parsed.as_str()) || parsed == header::HOST || parsed == header::CONTENT_LENGTH {
+            if is_hop_by_hop(parsed.as_str().as_bytes())
+                || parsed == header::HOST
+                || parsed == header::CONTENT_LENGTH
+            {
                 return Err(Unsendable { name: name.clone() });
             }
             added.push((parsed, secret(name, value.expose())?));
@@ -72,8 +87,8 @@ impl AccountHeaders {
         Ok(Self { added, oauth_beta })
     }
 
-    fn adds(&self, name: &str) -> bool {
-        self.added.iter().any(|(added, _)| added.as_str() == name)
+    fn adds(&self, name: &[u8]) -> bool {
+        self.added.iter().any(|(added, _)| added.as_str().as_bytes() == name)
     }
 }
 
@@ -97,25 +112,28 @@ pub fn to_upstream<'a>(
 ) -> Vec<Line<'a>> {
     let mut sent = Vec::with_capacity(client.len() + account.added.len() + 2);
     let has_named = client.contains("connection");
-    let replaced = |name: &str| {
+    let replaced = |name: &[u8]| {
         (streaming && name == ACCEPT_ENCODING)
-            || (!encoded && name == "content-encoding")
+            || (!encoded && name == b"content-encoding")
             || account.adds(name)
     };
-    for (name, value) in client.iter() {
+    for field in client.iter() {
+        let name = field.name();
         let is_left_out = stays_here(name) || replaced(name) || (has_named && is_named(client, name));
         if !is_left_out {
-            sent.push(Line { name, value: Cow::Borrowed(value), secret: false });
+            sent.push(Line { plain: field.plain(), ..Line::new(name, field.value()) });
         }
     }
     if streaming && !account.adds(ACCEPT_ENCODING) {
-        sent.push(Line { name: ACCEPT_ENCODING, value: Cow::Borrowed(b"identity"), secret: false });
+        sent.push(Line::new(ACCEPT_ENCODING, b"identity"));
     }
-    sent.extend(account.added.iter().map(|(name, value)| Line {
-        name: name.as_str(),
-        value: Cow::Borrowed(value.as_bytes()),
-        secret: true,
-    }));
+    let added = account.added.iter();
+    sent.extend(
+        added.map(|(name, value)| Line {
+            secret: true,
+            ..Line::new(name.as_str().as_bytes(), value.as_bytes())
+        }),
+    );
     if account.oauth_beta {
         add_oauth_beta(&mut sent);
     }
@@ -126,9 +144,8 @@ pub fn to_upstream<'a>(
 ///
 /// `content-length` stays: whether it still holds is known to who relays the body.
 pub fn to_client(upstream: &mut Headers) {
-    let stays_here = |name: &str| {
-        is_hop_by_hop(name) || is_ours(name) || matches!(name.as_bytes(), b"set-cookie" | b"alt-svc")
-    };
+    let stays_here =
+        |name: &[u8]| is_hop_by_hop(name) || is_ours(name) || matches!(name, b"set-cookie" | b"alt-svc");
     if upstream.contains("connection") {
         let named = upstream.clone();
         upstream.retain(|name| !stays_here(name) && !is_named(&named, name));
@@ -164,11 +181,11 @@ fn secret(name: &str, value: &str) -> Result<HeaderValue, Unsendable> {
 }
 
 /// Whether a client's header is for us or for this connection, and not for the provider.
-fn stays_here(name: &str) -> bool {
+fn stays_here(name: &[u8]) -> bool {
     is_hop_by_hop(name)
         || is_ours(name)
         || matches!(
-            name.as_bytes(),
+            name,
             b"authorization"
                 | b"x-api-key"
                 | b"api-key"
@@ -180,13 +197,12 @@ fn stays_here(name: &str) -> bool {
         )
 }
 
-fn is_ours(name: &str) -> bool {
-    name.starts_with("x-penstock-")
+fn is_ours(name: &[u8]) -> bool {
+    name.starts_with(b"x-penstock-")
 }
 
-/// By bytes, here and above: patterns of bytes are one decision, those of text a comparison for each.
-fn is_hop_by_hop(name: &str) -> bool {
-    match name.as_bytes() {
+fn is_hop_by_hop(name: &[u8]) -> bool {
+    match name {
         b"connection" | b"keep-alive" | b"te" | b"trailer" | b"transfer-encoding" | b"upgrade"
         | b"http2-settings" => true,
         other => other.starts_with(b"proxy-"),
@@ -194,8 +210,8 @@ fn is_hop_by_hop(name: &str) -> bool {
 }
 
 /// Whether `connection` names this header as one of the connection's own.
-fn is_named(headers: &Headers, name: &str) -> bool {
-    headers.items("connection").any(|item| item.eq_ignore_ascii_case(name))
+fn is_named(headers: &Headers, name: &[u8]) -> bool {
+    headers.items("connection").any(|item| item.as_bytes().eq_ignore_ascii_case(name))
 }
 
 /// Appends the beta to the client's list, once.
@@ -206,10 +222,10 @@ fn add_oauth_beta(lines: &mut Vec<Line<'_>>) {
         return;
     }
     let Some(first) = lines.iter_mut().find(|line| line.name == ANTHROPIC_BETA) else {
-        let value = Cow::Borrowed(OAUTH_BETA.as_bytes());
-        lines.push(Line { name: ANTHROPIC_BETA, value, secret: false });
+        lines.push(Line::new(ANTHROPIC_BETA, OAUTH_BETA.as_bytes()));
         return;
     };
+    first.plain = None;
     let list = first.value.to_mut();
     if !list.trim_ascii().is_empty() {
         list.push(b',');

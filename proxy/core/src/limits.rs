@@ -1,6 +1,6 @@
 //! The windows and waits that response headers tell of, from every provider's header family.
 //! Never fails: what cannot be read is as if it were not there. Runs on every response, so names are
-//! looked at by their first byte and known window names cost no allocation.
+//! looked at by their first byte, names and numbers as bytes, and known window names cost no allocation.
 
 mod codex;
 mod family;
@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use jiff::{SignedDuration, Timestamp};
 use penstock_proto::limits::{Window, WindowStatus};
 
-use crate::headers::{Headers, text};
+use crate::headers::Headers;
 pub use codex::learn_event as learn_codex_event;
 pub(crate) use family::status;
 use family::{Field, Partial};
@@ -24,6 +24,9 @@ pub type Windows = Vec<(Cow<'static, str>, Window)>;
 pub const SHORTEST: SignedDuration = SignedDuration::from_secs(1);
 /// No wait is longer: the longest window is seven days, and a day is left for clocks and rounding.
 pub const LONGEST: SignedDuration = SignedDuration::from_hours(8 * 24);
+
+/// Windows that a response usually tells of at most.
+const USUAL: usize = 6;
 
 /// Whether a window is of the whole account, or of some of its models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,18 +51,23 @@ pub struct UsedUp<'a> {
 /// Reads all windows of a response.
 pub fn learn(headers: &Headers, now: Timestamp) -> Windows {
     let mut partials: Vec<Partial<'_>> = Vec::new();
-    for (name, value) in headers.iter() {
+    for line in headers.iter() {
         // Nearly all headers are done with here.
-        let Some((family, window, field)) = window_header(name) else { continue };
-        let Some(text) = text(value.trim_ascii()) else { continue };
-        let at = partials.iter().position(|p| p.family == family && p.window == window);
+        let Some((family, window, field)) = window_header(line.name()) else { continue };
+        // The lines of a window mostly stand together.
+        let at = partials.iter().rposition(|p| p.family == family && p.window == window);
         let at = at.unwrap_or_else(|| {
+            if partials.is_empty() {
+                partials.reserve(USUAL);
+            }
             partials.push(Partial::new(family, window));
             partials.len() - 1
         });
-        partials[at].take(field, text, now);
+        partials[at].take(field, line.value(), now);
     }
-    partials.iter().filter_map(|partial| partial.finish(now)).collect()
+    let mut windows = Vec::with_capacity(partials.len());
+    windows.extend(partials.iter().filter_map(|partial| partial.finish(now)));
+    windows
 }
 
 /// When `retry-after-ms` or `retry-after` says to come back; `None` if neither says anything usable.
@@ -88,7 +96,7 @@ pub fn clamp(instant: Timestamp, now: Timestamp) -> Option<Timestamp> {
 
 /// Whether a response says anything about limits at all.
 pub fn says_anything(headers: &Headers) -> bool {
-    headers.iter().any(|(name, _)| window_header(name).is_some())
+    headers.iter().any(|line| window_header(line.name()).is_some())
         || ["retry-after", "retry-after-ms"].iter().any(|name| headers.contains(name))
 }
 
@@ -112,12 +120,12 @@ pub(crate) fn extent(name: &str) -> Extent {
 }
 
 /// Which window a header tells of, and what. `None` for all other headers.
-fn window_header(name: &str) -> Option<(family::Family, &str, Field)> {
-    match name.as_bytes().first()? {
-        b'a' => family::anthropic(name.strip_prefix("anthropic-")?),
-        b'x' => match name.strip_prefix("x-ratelimit-") {
+fn window_header(name: &[u8]) -> Option<(family::Family, &[u8], Field)> {
+    match name.first()? {
+        b'a' => family::anthropic(name.strip_prefix(b"anthropic-")?),
+        b'x' => match name.strip_prefix(b"x-ratelimit-") {
             Some(rest) => family::openai(rest),
-            None => codex::header(name.strip_prefix("x-codex-")?),
+            None => codex::header(name.strip_prefix(b"x-codex-")?),
         },
         _ => None,
     }

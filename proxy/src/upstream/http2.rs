@@ -107,7 +107,7 @@ impl Http2 {
             Ok(response) => {
                 let (parts, incoming) = response.into_parts();
                 let mut headers = Headers::from(&parts.headers);
-                headers.retain(|name| !is_hop_by_hop(name) || name == "content-length");
+                headers.retain(|name| !is_hop_by_hop(name) || name == b"content-length");
                 let head = ResponseHead { status: parts.status, headers };
                 Ok((head, Http2Body::new(incoming, guard, idle)))
             }
@@ -157,7 +157,7 @@ fn message(
     request.method.clone_into(message.method_mut());
     let mut headers = HeaderMap::with_capacity(request.headers.len() + 1);
     for line in request.headers.iter().filter(|line| !is_ours_in_a_request(line.name)) {
-        let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| UpstreamError::InvalidRequest)?;
+        let name = HeaderName::from_bytes(line.name).map_err(|_| UpstreamError::InvalidRequest)?;
         let mut value = HeaderValue::from_bytes(&line.value).map_err(|_| UpstreamError::InvalidRequest)?;
         value.set_sensitive(line.secret);
         headers.append(name, value);

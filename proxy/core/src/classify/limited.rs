@@ -126,7 +126,7 @@ fn latest(case: &Case<'_>, windows: Option<Timestamp>) -> Option<Timestamp> {
 }
 
 fn unified_reset(case: &Case<'_>) -> Option<Timestamp> {
-    let reset = limits::instant(text(case.headers, "anthropic-ratelimit-unified-reset")?)?;
+    let reset = limits::instant(text(case.headers, "anthropic-ratelimit-unified-reset")?.as_bytes())?;
     limits::clamp(reset, case.now)
 }
 

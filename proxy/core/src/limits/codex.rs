@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use penstock_llm::usage::{CodexLimits, CodexWindow};
 use penstock_proto::limits::{Window, WindowStatus};
 
-use super::family::{Family, Field, Partial};
+use super::family::{Family, Field, Partial, underscored};
 use super::{Windows, after};
 
 /// Up to six hours is the short window (providers say 299 or 300 minutes).
@@ -16,15 +16,15 @@ const SHORT_MINUTES: f64 = 6.0 * 60.0;
 const WEEK_MINUTES: std::ops::RangeInclusive<f64> = 6.0 * 1440.0..=8.0 * 1440.0;
 
 /// `x-codex-` headers, without that prefix.
-pub(super) fn header(rest: &str) -> Option<(Family, &str, Field)> {
-    const FIELDS: [(&str, Field); 4] = [
-        ("-used-percent", Field::Percent),
-        ("-window-minutes", Field::Minutes),
-        ("-reset-at", Field::Reset),
-        ("-reset-after-seconds", Field::ResetAfter),
+pub(super) fn header(rest: &[u8]) -> Option<(Family, &[u8], Field)> {
+    const FIELDS: [(&[u8], Field); 4] = [
+        (b"-used-percent", Field::Percent),
+        (b"-window-minutes", Field::Minutes),
+        (b"-reset-at", Field::Reset),
+        (b"-reset-after-seconds", Field::ResetAfter),
     ];
     let (window, field) =
-        FIELDS.iter().find_map(|(suffix, field)| Some((rest.strip_suffix(suffix)?, *field)))?;
+        FIELDS.iter().find_map(|(suffix, field)| Some((rest.strip_suffix(*suffix)?, *field)))?;
     Some((Family::Codex, window, field))
 }
 
@@ -33,10 +33,11 @@ pub(super) fn name(partial: &Partial<'_>) -> Option<Cow<'static, str>> {
     let minutes = partial.minutes.filter(|minutes| *minutes > 0.0)?;
     partial.resets_at?;
     let base = base_name(minutes)?;
-    let limit = partial.window.strip_suffix("-primary").or_else(|| partial.window.strip_suffix("-secondary"));
+    let window = partial.window;
+    let limit = window.strip_suffix(b"-primary").or_else(|| window.strip_suffix(b"-secondary"));
     Some(match limit {
         // A further family of limits, e.g. `x-codex-bengalfox-primary-…`.
-        Some(limit) => Cow::Owned(format!("{base}_{}", limit.replace('-', "_"))),
+        Some(limit) => Cow::Owned(format!("{base}_{}", underscored(limit))),
         None => Cow::Borrowed(base),
     })
 }

@@ -7,6 +7,7 @@ use penstock_llm::duration;
 use penstock_proto::limits::{Window, WindowStatus};
 
 use super::{codex, time};
+use crate::headers::text;
 
 /// Which header family a window was read from; the same word means different things in two of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +51,7 @@ pub(super) enum Field {
 #[derive(Debug)]
 pub(super) struct Partial<'a> {
     pub(super) family: Family,
-    pub(super) window: &'a str,
+    pub(super) window: &'a [u8],
     limit: Option<u64>,
     remaining: Option<u64>,
     pub(super) resets_at: Option<Timestamp>,
@@ -60,7 +61,7 @@ pub(super) struct Partial<'a> {
 }
 
 impl<'a> Partial<'a> {
-    pub(super) fn new(family: Family, window: &'a str) -> Self {
+    pub(super) fn new(family: Family, window: &'a [u8]) -> Self {
         let status = WindowStatus::Unknown;
         Self {
             family,
@@ -74,22 +75,23 @@ impl<'a> Partial<'a> {
         }
     }
 
-    pub(super) fn take(&mut self, field: Field, text: &str, now: Timestamp) {
-        let number = |text: &str| text.parse().ok().filter(|n: &f64| n.is_finite() && *n >= 0.0);
+    pub(super) fn take(&mut self, field: Field, value: &[u8], now: Timestamp) {
+        let number = || text(value)?.parse().ok().filter(|n: &f64| n.is_finite() && *n >= 0.0);
         match field {
-            Field::Limit => self.limit = text.parse().ok(),
-            Field::Remaining => self.remaining = text.parse().ok(),
-            Field::Reset => self.resets_at = time::instant(text).or(self.resets_at),
+            Field::Limit => self.limit = count(value),
+            Field::Remaining => self.remaining = count(value),
+            Field::Reset => self.resets_at = time::instant(value).or(self.resets_at),
             Field::ResetAfter => {
-                let wait = duration::parse(text).and_then(|wait| SignedDuration::try_from(wait).ok());
+                let wait = text(value).and_then(duration::parse);
+                let wait = wait.and_then(|wait| SignedDuration::try_from(wait).ok());
                 let at = wait.and_then(|wait| now.checked_add(wait).ok());
                 // An instant, where the provider sends both, does not depend on our clock.
                 self.resets_at = self.resets_at.or(at);
             }
-            Field::Fraction => self.percent = number(text).map(|fraction| fraction * 100.0),
-            Field::Percent => self.percent = number(text),
-            Field::Status => self.status = status(text),
-            Field::Minutes => self.minutes = number(text),
+            Field::Fraction => self.percent = number().map(|fraction| fraction * 100.0),
+            Field::Percent => self.percent = number(),
+            Field::Status => self.status = text(value).map_or(WindowStatus::Unknown, status),
+            Field::Minutes => self.minutes = number(),
         }
     }
 
@@ -126,50 +128,60 @@ impl<'a> Partial<'a> {
 }
 
 /// `anthropic-` headers, without that prefix.
-pub(super) fn anthropic(name: &str) -> Option<(Family, &str, Field)> {
-    let (family, rest) = if let Some(rest) = name.strip_prefix("ratelimit-") {
-        match rest.strip_prefix("unified-") {
+pub(super) fn anthropic(name: &[u8]) -> Option<(Family, &[u8], Field)> {
+    let (family, rest) = if let Some(rest) = name.strip_prefix(b"ratelimit-") {
+        match rest.strip_prefix(b"unified-") {
             Some(rest) => return unified(rest),
             None => (Family::Anthropic, rest),
         }
-    } else if let Some(rest) = name.strip_prefix("priority-") {
+    } else if let Some(rest) = name.strip_prefix(b"priority-") {
         (Family::Priority, rest)
     } else {
-        (Family::Fast, name.strip_prefix("fast-")?)
+        (Family::Fast, name.strip_prefix(b"fast-")?)
     };
-    let (window, field) = rest.rsplit_once('-')?;
-    let field = match field {
-        "limit" => Field::Limit,
-        "remaining" => Field::Remaining,
-        "reset" => Field::Reset,
+    let dash = rest.iter().rposition(|byte| *byte == b'-')?;
+    let field = match &rest[dash + 1..] {
+        b"limit" => Field::Limit,
+        b"remaining" => Field::Remaining,
+        b"reset" => Field::Reset,
         _ => return None,
     };
-    Some((family, window, field))
+    Some((family, &rest[..dash], field))
 }
 
 /// `anthropic-ratelimit-unified-<window>-(status|reset|utilization)`; the window's name is open-ended.
-fn unified(rest: &str) -> Option<(Family, &str, Field)> {
-    let (window, field) = rest.rsplit_once('-')?;
-    let field = match field {
-        "status" => Field::Status,
-        "reset" => Field::Reset,
-        "utilization" => Field::Fraction,
+fn unified(rest: &[u8]) -> Option<(Family, &[u8], Field)> {
+    let dash = rest.iter().rposition(|byte| *byte == b'-')?;
+    let field = match &rest[dash + 1..] {
+        b"status" => Field::Status,
+        b"reset" => Field::Reset,
+        b"utilization" => Field::Fraction,
         _ => return None,
     };
+    let window = &rest[..dash];
     // What is billed beyond the windows is no window.
-    if window == "overage" { None } else { Some((Family::Unified, window, field)) }
+    if window == b"overage" { None } else { Some((Family::Unified, window, field)) }
 }
 
 /// `x-ratelimit-(limit|remaining|reset)-<window>`.
-pub(super) fn openai(rest: &str) -> Option<(Family, &str, Field)> {
-    let (field, window) = rest.split_once('-')?;
-    let field = match field {
-        "limit" => Field::Limit,
-        "remaining" => Field::Remaining,
-        "reset" => Field::ResetAfter,
+pub(super) fn openai(rest: &[u8]) -> Option<(Family, &[u8], Field)> {
+    let dash = rest.iter().position(|byte| *byte == b'-')?;
+    let field = match &rest[..dash] {
+        b"limit" => Field::Limit,
+        b"remaining" => Field::Remaining,
+        b"reset" => Field::ResetAfter,
         _ => return None,
     };
-    Some((Family::Openai, window, field))
+    Some((Family::Openai, &rest[dash + 1..], field))
+}
+
+/// A whole number.
+fn count(value: &[u8]) -> Option<u64> {
+    // Eighteen digits are less than 64 bits hold.
+    if (1..=18).contains(&value.len()) && value.iter().all(u8::is_ascii_digit) {
+        return Some(value.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0')));
+    }
+    text(value)?.parse().ok()
 }
 
 /// The provider's word on a window. A word nobody knows is no reason to leave the account alone.
@@ -185,30 +197,36 @@ pub(crate) fn status(text: &str) -> WindowStatus {
 }
 
 /// `5h` → `five_hour`, `7d_oi` → `seven_day_oi`; others stay, with `_` for `-`.
-fn unified_name(window: &str) -> Cow<'static, str> {
+fn unified_name(window: &[u8]) -> Cow<'static, str> {
     match window {
-        "5h" => Cow::Borrowed("five_hour"),
-        "7d" => Cow::Borrowed("seven_day"),
-        "7d_opus" => Cow::Borrowed("seven_day_opus"),
-        "7d_sonnet" => Cow::Borrowed("seven_day_sonnet"),
-        "7d_oi" => Cow::Borrowed("seven_day_oi"),
+        b"5h" => Cow::Borrowed("five_hour"),
+        b"7d" => Cow::Borrowed("seven_day"),
+        b"7d_opus" => Cow::Borrowed("seven_day_opus"),
+        b"7d_sonnet" => Cow::Borrowed("seven_day_sonnet"),
+        b"7d_oi" => Cow::Borrowed("seven_day_oi"),
         _ => {
-            let rest = |prefix| window.strip_prefix(prefix).filter(|rest| rest.starts_with(['_', '-']));
+            let window = underscored(window);
+            let rest = |prefix| window.strip_prefix(prefix).filter(|rest| rest.starts_with('_'));
             let long = rest("5h").map(|rest| format!("five_hour{rest}"));
             let long = long.or_else(|| rest("7d").map(|rest| format!("seven_day{rest}")));
-            Cow::Owned(long.unwrap_or_else(|| window.to_owned()).replace('-', "_"))
+            Cow::Owned(long.unwrap_or(window))
         }
     }
 }
 
-fn plain_name(prefix: &str, window: &str) -> Cow<'static, str> {
+fn plain_name(prefix: &str, window: &[u8]) -> Cow<'static, str> {
     match (prefix, window) {
-        ("", "requests") => Cow::Borrowed("requests"),
-        ("", "tokens") => Cow::Borrowed("tokens"),
-        ("", "input-tokens") => Cow::Borrowed("input_tokens"),
-        ("", "output-tokens") => Cow::Borrowed("output_tokens"),
-        _ => Cow::Owned(format!("{prefix}{}", window.replace('-', "_"))),
+        ("", b"requests") => Cow::Borrowed("requests"),
+        ("", b"tokens") => Cow::Borrowed("tokens"),
+        ("", b"input-tokens") => Cow::Borrowed("input_tokens"),
+        ("", b"output-tokens") => Cow::Borrowed("output_tokens"),
+        _ => Cow::Owned(format!("{prefix}{}", underscored(window))),
     }
+}
+
+/// A part of a header's name as part of ours.
+pub(super) fn underscored(window: &[u8]) -> String {
+    String::from_utf8_lossy(window).replace('-', "_")
 }
 
 /// Part of the whole, for counts far below where a float loses whole numbers.

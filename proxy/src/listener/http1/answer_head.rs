@@ -62,21 +62,16 @@ pub(super) fn encode(out: &mut Vec<u8>, head: &ResponseHead, framing: BodyFramin
     out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
     out.extend_from_slice(b"\r\n");
     let mut is_dated = false;
-    for (name, value) in headers.iter() {
-        match name.as_bytes() {
-            b"transfer-encoding" => continue,
-            // Of an answer without a body it says how long the body would be.
-            b"content-length" if framing != BodyFraming::None || *status == StatusCode::NO_CONTENT => {
-                continue;
-            }
-            b"date" => is_dated = true,
-            _ => {}
+    headers.put(out, |name| match name {
+        b"transfer-encoding" => false,
+        // Of an answer without a body it says how long the body would be.
+        b"content-length" => framing == BodyFraming::None && *status != StatusCode::NO_CONTENT,
+        b"date" => {
+            is_dated = true;
+            true
         }
-        out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value);
-        out.extend_from_slice(b"\r\n");
-    }
+        _ => true,
+    });
     if !is_dated {
         put_date(out);
     }

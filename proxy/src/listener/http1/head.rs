@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 
 use bytes::Bytes;
 use http::{Method, StatusCode, Uri, Version};
-use penstock_proxy_core::headers::Headers;
+use penstock_proxy_core::headers::{BadLines, Headers};
 
 use crate::head::{RequestHead, members, read_length};
 use crate::upstream::http1::chunked::Chunks;
@@ -88,23 +88,53 @@ pub(super) fn end(received: &[u8], scanned: &mut usize) -> Result<Option<usize>,
 
 /// Reads a whole head.
 pub(super) fn parse(wire: &Bytes) -> Result<Head, BadHead> {
-    let mut lines = [const { MaybeUninit::uninit() }; MAX_HEADER_LINES];
-    let mut request = httparse::Request::new(&mut []);
-    match request.parse_with_uninit_headers(wire, &mut lines)? {
-        httparse::Status::Complete(length) if length == wire.len() => {}
-        httparse::Status::Complete(_) | httparse::Status::Partial => return Err(BadHead::Malformed),
+    let mut start = 0;
+    // Empty lines before a request are skipped (RFC 9112 section 2.2).
+    while wire[start..].starts_with(b"\r\n") {
+        start += 2;
     }
-    let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version) else {
-        return Err(BadHead::Malformed);
-    };
-    let lines = request.headers.iter().map(|line| (line.name, line.value));
+    let end = memchr::memchr(b'\n', &wire[start..]).map_or(wire.len(), |at| start + at + 1);
+    let line = wire[start..end].strip_suffix(b"\r\n").ok_or(BadHead::Malformed)?;
+    let RequestLine { method, target, version } = RequestLine::read(line)?;
     let request = RequestHead {
-        method: Method::from_bytes(method.as_bytes()).map_err(|_| BadHead::Malformed)?,
+        method,
         uri: Uri::from_maybe_shared(wire.slice_ref(target.as_bytes())).map_err(|_| BadHead::Malformed)?,
-        version: if version == 0 { Version::HTTP_10 } else { Version::HTTP_11 },
-        headers: Headers::received(wire, lines),
+        version,
+        headers: Headers::received(&wire[end..], MAX_HEADER_LINES)?,
     };
     Fields::read(&request.headers)?.into_head(request)
+}
+
+/// The first line of a request.
+struct RequestLine<'a> {
+    method: Method,
+    target: &'a str,
+    version: Version,
+}
+
+impl<'a> RequestLine<'a> {
+    /// Its parts have one space between them. What else may be in a target, its type knows.
+    fn read(line: &'a [u8]) -> Result<Self, BadHead> {
+        let mut parts = line.splitn(3, |byte| *byte == b' ');
+        let (Some(method), Some(target), Some(version)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(BadHead::Malformed);
+        };
+        let method = Method::from_bytes(method).map_err(|_| BadHead::Malformed)?;
+        let target = std::str::from_utf8(target).map_err(|_| BadHead::Malformed)?;
+        let is_visible = |byte: u8| byte > b' ' && byte != 0x7f;
+        if target.is_empty() || !target.bytes().all(is_visible) {
+            return Err(BadHead::Malformed);
+        }
+        let version = match version {
+            b"HTTP/1.1" => Version::HTTP_11,
+            b"HTTP/1.0" => Version::HTTP_10,
+            more if more.starts_with(b"HTTP/1.1") || more.starts_with(b"HTTP/1.0") => {
+                return Err(BadHead::Malformed);
+            }
+            _ => return Err(BadHead::Version),
+        };
+        Ok(Self { method, target, version })
+    }
 }
 
 /// What a head's lines say to us.
@@ -127,14 +157,14 @@ enum Persistence {
 impl Fields {
     fn read(headers: &Headers) -> Result<Self, BadHead> {
         let mut fields = Self::default();
-        for (name, value) in headers.iter() {
-            fields.note(name, value)?;
+        for line in headers.iter() {
+            fields.note(line.name(), line.value())?;
         }
         Ok(fields)
     }
 
-    fn note(&mut self, name: &str, value: &[u8]) -> Result<(), BadHead> {
-        match name.as_bytes() {
+    fn note(&mut self, name: &[u8], value: &[u8]) -> Result<(), BadHead> {
+        match name {
             b"content-length" => {
                 let length = read_length(value).ok_or(BadHead::Framing)?;
                 if self.length.replace(length).is_some_and(|before| before != length) {
@@ -183,6 +213,15 @@ impl Fields {
         };
         let expects_continue = self.expects_continue && !is_old && !framing.is_done();
         Ok(Head { request, framing, keep_alive, expects_continue })
+    }
+}
+
+impl From<BadLines> for BadHead {
+    fn from(error: BadLines) -> Self {
+        match error {
+            BadLines::Malformed => Self::Malformed,
+            BadLines::TooMany => Self::TooLarge,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use http::Method;
-use penstock_proxy_core::headers::Line;
+use penstock_proxy_core::headers::{Line, put_line};
 
 use crate::head::put_length;
 use crate::upstream::Target;
@@ -38,12 +38,11 @@ pub(crate) fn encode(
         head.extend_from_slice(part.as_bytes());
     }
     head.extend_from_slice(b"\r\n");
-    for Line { name, value, .. } in headers {
-        if !is_ours_in_a_request(name) {
-            head.extend_from_slice(name.as_bytes());
-            head.extend_from_slice(b": ");
-            head.extend_from_slice(value);
-            head.extend_from_slice(b"\r\n");
+    for Line { name, value, plain, .. } in headers {
+        match plain {
+            _ if is_ours_in_a_request(name) => {}
+            Some(line) => head.extend_from_slice(line),
+            None => put_line(&mut head, name, value),
         }
     }
     match framing {
@@ -57,8 +56,6 @@ pub(crate) fn encode(
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-
     use penstock_proto::snapshot::Egress;
 
     use super::*;
@@ -79,8 +76,7 @@ mod tests {
             ("x-a", "1"),
             ("x-a", "2"),
         ];
-        let headers =
-            lines.map(|(name, value)| Line { name, value: Cow::Borrowed(value.as_bytes()), secret: false });
+        let headers = lines.map(|(name, value)| Line::new(name.as_bytes(), value.as_bytes()));
         let target = target("https://api.example.com:8443/base/");
         let head =
             encode(&target, &Method::POST, "/v1/messages?beta=true", &headers, BodyFraming::Length(12));

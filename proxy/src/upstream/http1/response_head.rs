@@ -1,13 +1,12 @@
 //! Reads a response head, and what it says about the body and the connection.
 //! Refuses what two readers could understand differently.
 
-use std::mem::MaybeUninit;
 use std::sync::LazyLock;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use http::StatusCode;
 use memchr::memmem::Finder;
-use penstock_proxy_core::headers::Headers;
+use penstock_proxy_core::headers::{BadLines, Headers};
 
 use super::chunked::Chunks;
 use super::framing::Framing;
@@ -47,34 +46,45 @@ pub(crate) fn take(buf: &mut BytesMut, bodiless: bool) -> Result<Option<Head>, P
         let Some(end) = END.find(buf).map(|end| end + 4).filter(|end| *end <= MAX_HEAD) else {
             return if buf.len() < MAX_HEAD { Ok(None) } else { Err(ProtocolError::HeadTooLarge) };
         };
-        // Split off before parsing, so that header values can share the buffer instead of being copied.
-        if let Some(head) = parse(&buf.split_to(end).freeze(), bodiless)? {
+        if let Some(head) = parse(&buf.split_to(end), bodiless)? {
             return Ok(Some(head));
         }
     }
 }
 
 /// One whole head; `None` if it was an interim one.
-fn parse(wire: &Bytes, bodiless: bool) -> Result<Option<Head>, ProtocolError> {
-    let mut lines = [const { MaybeUninit::uninit() }; MAX_HEADERS];
-    let mut response = httparse::Response::new(&mut []);
-    let config = httparse::ParserConfig::default();
-    match config.parse_response_with_uninit_headers(&mut response, wire, &mut lines) {
-        // An end before the end we looked for: the head ended in bare line feeds.
-        Ok(httparse::Status::Complete(length)) if length == wire.len() => {}
-        Err(httparse::Error::TooManyHeaders) => return Err(ProtocolError::HeadTooLarge),
-        Ok(_) | Err(_) => return Err(ProtocolError::MalformedHead),
-    }
-    let status = response.code.and_then(|code| StatusCode::from_u16(code).ok());
-    match status.ok_or(ProtocolError::MalformedHead)? {
+fn parse(head: &[u8], bodiless: bool) -> Result<Option<Head>, ProtocolError> {
+    let end = memchr::memchr(b'\n', head).ok_or(ProtocolError::MalformedHead)?;
+    let line = head[..end].strip_suffix(b"\r").unwrap_or(&head[..end]);
+    let StatusLine { status, is_http10 } = StatusLine::read(line).ok_or(ProtocolError::MalformedHead)?;
+    // Also of one that is skipped: where it ends must be beyond doubt.
+    let headers = Headers::received(&head[end + 1..], MAX_HEADERS)?;
+    match status {
         StatusCode::SWITCHING_PROTOCOLS => Err(ProtocolError::Switch),
         status if status.is_informational() => Ok(None),
         status => {
-            let is_http10 = response.version == Some(0);
-            let lines = response.headers.iter().map(|line| (line.name, line.value));
-            let response = ResponseHead { status, headers: Headers::received(wire, lines) };
+            let response = ResponseHead { status, headers };
             Fields::read(&response.headers)?.into_head(response, is_http10, bodiless).map(Some)
         }
+    }
+}
+
+/// The first line of a response.
+struct StatusLine {
+    status: StatusCode,
+    is_http10: bool,
+}
+
+impl StatusLine {
+    /// The words behind the number may be anything but control characters, and may be missing.
+    fn read(line: &[u8]) -> Option<Self> {
+        let [version @ (b'0' | b'1'), b' ', rest @ ..] = line.strip_prefix(VERSION)? else { return None };
+        let (code, words) = rest.split_at_checked(3)?;
+        let is_text = |byte: &u8| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f);
+        if !(words.is_empty() || words[0] == b' ') || !words.iter().all(is_text) {
+            return None;
+        }
+        Some(Self { status: StatusCode::from_bytes(code).ok()?, is_http10: *version == b'0' })
     }
 }
 
@@ -84,15 +94,25 @@ struct Fields {
     length: Option<u64>,
     chunked: bool,
     close: bool,
-    /// There is a line `connection`, which may name others.
-    connection: bool,
+    hop_by_hop: HopByHop,
+}
+
+/// Which lines are about this connection.
+#[derive(Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum HopByHop {
+    #[default]
+    None,
+    /// Some, known by their names.
+    Known,
+    /// Whatever `connection` names, too.
+    Named,
 }
 
 impl Fields {
     fn read(headers: &Headers) -> Result<Self, ProtocolError> {
         let mut fields = Self::default();
-        for (name, value) in headers.iter() {
-            fields.note(name, value)?;
+        for line in headers.iter() {
+            fields.note(line.name(), line.value())?;
         }
         if fields.chunked && fields.length.is_some() {
             return Err(ProtocolError::ConflictingFraming);
@@ -100,8 +120,8 @@ impl Fields {
         Ok(fields)
     }
 
-    fn note(&mut self, name: &str, value: &[u8]) -> Result<(), ProtocolError> {
-        match name.as_bytes() {
+    fn note(&mut self, name: &[u8], value: &[u8]) -> Result<(), ProtocolError> {
+        match name {
             b"content-length" => {
                 let length = read_length(value).ok_or(ProtocolError::ContentLength)?;
                 // Also two equal ones: nobody needs them, and readers differ.
@@ -116,10 +136,13 @@ impl Fields {
                 self.chunked = true;
             }
             b"connection" => {
-                self.connection = true;
+                self.hop_by_hop = HopByHop::Named;
                 self.close |= members(value).any(|token| token.eq_ignore_ascii_case(b"close"));
             }
             _ => {}
+        }
+        if name != b"content-length" && is_hop_by_hop(name) {
+            self.hop_by_hop = self.hop_by_hop.max(HopByHop::Known);
         }
         Ok(())
     }
@@ -148,15 +171,27 @@ impl Fields {
 
     /// Leaves out what is about this connection, by its name or because `connection` says so.
     fn keep_end_to_end(&self, headers: &mut Headers, no_content: bool) {
-        let named = self.connection.then(|| headers.clone());
-        let is_named = |name: &str| {
+        if self.hop_by_hop == HopByHop::None && !no_content {
+            return;
+        }
+        let named = (self.hop_by_hop == HopByHop::Named).then(|| headers.clone());
+        let is_named = |name: &[u8]| {
             let lists = named.iter().flat_map(|named| named.get_all("connection"));
-            lists.flat_map(members).any(|token| token.eq_ignore_ascii_case(name.as_bytes()))
+            lists.flat_map(members).any(|token| token.eq_ignore_ascii_case(name))
         };
         headers.retain(|name| match name {
-            "content-length" => !no_content,
+            b"content-length" => !no_content,
             name => !is_hop_by_hop(name) && !is_named(name),
         });
+    }
+}
+
+impl From<BadLines> for ProtocolError {
+    fn from(error: BadLines) -> Self {
+        match error {
+            BadLines::Malformed => Self::MalformedHead,
+            BadLines::TooMany => Self::HeadTooLarge,
+        }
     }
 }
 

@@ -105,7 +105,60 @@ fn statuses_that_do_not_exist_are_refused() {
     }
 }
 
+/// A whole head as httparse reads it, which many others read with.
+fn read_by_httparse(wire: &[u8]) -> Result<Option<Head>, ProtocolError> {
+    let mut lines = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut response = httparse::Response::new(&mut lines);
+    match response.parse(wire) {
+        Ok(httparse::Status::Complete(length)) if length == wire.len() => {}
+        _ => return Err(ProtocolError::MalformedHead),
+    }
+    let code = response.code.and_then(|code| StatusCode::from_u16(code).ok());
+    let status = code.ok_or(ProtocolError::MalformedHead)?;
+    if status == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(ProtocolError::Switch);
+    }
+    if status.is_informational() {
+        return Ok(None);
+    }
+    let mut headers = Headers::default();
+    for line in &*response.headers {
+        headers.append(line.name, line.value);
+    }
+    let fields = Fields::read(&headers)?;
+    fields.into_head(ResponseHead { status, headers }, response.version == Some(0), false).map(Some)
+}
+
+/// All that was read, or why it was not.
+fn shown(head: Result<Option<Head>, ProtocolError>) -> String {
+    let values =
+        |head: &Head| head.response.headers.iter().map(|line| line.value().to_vec()).collect::<Vec<_>>();
+    format!("{:?}", head.map(|head| head.map(|head| (values(&head), head))))
+}
+
 proptest! {
+    #[test]
+    fn heads_are_accepted_refused_and_read_as_by_httparse(
+        version in "HTTP/1[.][0-2]",
+        first in prop::collection::vec(prop_oneof![
+            4 => prop::sample::select(vec![" ", "200", "100", "101", "OK", "\t", "\r", "\0", "\u{7f}", "\u{e9}", "99"])
+                .prop_map(|piece| piece.as_bytes().to_vec()),
+            1 => any::<u8>().prop_map(|byte| vec![byte]),
+        ], 0..6),
+        usual in any::<bool>(),
+        lines in prop::collection::vec(prop_oneof![
+            4 => "[A-Za-z-]{1,9}: ?[ -~]{0,20}\r?\n".prop_map(String::into_bytes),
+            1 => "(content-length: [0-9]|transfer-encoding: chunked|connection: a)\r\n".prop_map(String::into_bytes),
+            1 => prop::collection::vec(prop_oneof![
+                Just(b'\r'), Just(b'\n'), Just(b':'), b' '..=b'~', any::<u8>(),
+            ], 0..9),
+        ], 0..5),
+    ) {
+        let first = if usual { b" 200 OK".to_vec() } else { first.concat() };
+        let wire = [version.as_bytes(), &first, b"\r\n", &lines.concat(), b"\r\n"].concat();
+        prop_assert_eq!(shown(parse(&wire, false)), shown(read_by_httparse(&wire)));
+    }
+
     #[test]
     fn arbitrary_bytes_never_panic(wire in prop::collection::vec(any::<u8>(), 0..300)) {
         let _ = parsed(&wire);

@@ -1,0 +1,151 @@
+//! Finds the lines of a head, strictly: a name is a token with its colon right behind it, a value holds no control
+//! character, no line goes on in the next one. What a lone line feed means is for the caller: here it ends a line,
+//! as RFC 9112 section 2.2 allows.
+
+use memchr::memchr;
+
+use super::list::{Place, is_control, is_token};
+
+/// Lines that a head usually has at most.
+const USUAL: usize = 32;
+
+/// What is counted at once. Its size is known, so that the processor compares many bytes in one step.
+const BLOCK: usize = 64;
+
+/// Why lines are not those of a head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadLines {
+    /// Not strictly a list of header lines that ends with an empty line.
+    #[error("a header line is malformed")]
+    Malformed,
+    /// More than are allowed.
+    #[error("there are too many header lines")]
+    TooMany,
+}
+
+/// Finds the lines of a text that ends with the empty line, at most so many, and puts names in lower case.
+pub(super) fn split(text: &mut [u8], most: usize) -> Result<Vec<Place>, BadLines> {
+    let mut places = Vec::with_capacity(USUAL);
+    let (mut start, mut ends) = (0, 0);
+    while let Some(length) = memchr(b'\n', &text[start..]) {
+        let next = start + length + 1;
+        let line = &text[start..next - 1];
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let end = start + line.len();
+        ends += next - end;
+        if line.is_empty() {
+            // Seen once for all lines: a control character is nowhere but where a line ends.
+            let is_whole = next == text.len() && count_controls(text) == ends;
+            return if is_whole { Ok(places) } else { Err(BadLines::Malformed) };
+        }
+        if places.len() == most {
+            return Err(BadLines::TooMany);
+        }
+        let colon = line.iter().position(|byte| !is_token(*byte));
+        let Some(colon) = colon.filter(|at| *at > 0 && line[*at] == b':') else {
+            return Err(BadLines::Malformed);
+        };
+        let after = &line[colon + 1..];
+        let value = after.trim_ascii_start();
+        let from = end - value.len();
+        let value = from..from + value.trim_ascii_end().len();
+        let is_plain = after.first() == Some(&b' ') && from == start + colon + 2 && value.end + 2 == next;
+        let name = start..start + colon;
+        text[name.clone()].make_ascii_lowercase();
+        places.push(Place { name, value, is_plain });
+        start = next;
+    }
+    Err(BadLines::Malformed)
+}
+
+fn count_controls(text: &[u8]) -> usize {
+    let count = |bytes: &[u8]| bytes.iter().map(|byte| u8::from(is_control(*byte))).sum::<u8>();
+    let (blocks, rest) = text.as_chunks::<BLOCK>();
+    blocks.iter().map(|block| usize::from(count(block))).sum::<usize>() + usize::from(count(rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::Headers;
+    use super::*;
+
+    fn bad(lines: &[u8]) -> Option<BadLines> {
+        Headers::received(lines, 3).err()
+    }
+
+    /// What httparse, which many others read with, makes of the same lines.
+    fn of_httparse(lines: &[u8]) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+        let mut room = [httparse::EMPTY_HEADER; 64];
+        match httparse::parse_headers(lines, &mut room) {
+            Ok(httparse::Status::Complete((length, found))) if length == lines.len() => {
+                let line = |line: &httparse::Header<'_>| {
+                    (line.name.to_ascii_lowercase().into_bytes(), line.value.to_vec())
+                };
+                Some(found.iter().map(line).collect())
+            }
+            _ => None,
+        }
+    }
+
+    fn of_ours(lines: &[u8]) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+        let headers = Headers::received(lines, 64).ok()?;
+        Some(headers.iter().map(|field| (field.name().to_vec(), field.value().to_vec())).collect())
+    }
+
+    #[test]
+    fn what_two_readers_could_understand_differently_is_refused() {
+        for lines in [
+            "a : 1\r\n\r\n",
+            "a\t: 1\r\n\r\n",
+            " a: 1\r\n\r\n",
+            "a: 1\r\n 2\r\n\r\n",
+            "a: 1\r\n\t2\r\n\r\n",
+            ": 1\r\n\r\n",
+            "a\r\n\r\n",
+            "a(b): 1\r\n\r\n",
+            "a\u{e9}: 1\r\n\r\n",
+            "a: 1\rb: 2\r\n\r\n",
+            "a: 1\r\r\n\r\n",
+            "a:\r 1\r\n\r\n",
+            "a: 1\r\n\r\r\n",
+            "a: \0\r\n\r\n",
+            "a: \u{7f}\r\n\r\n",
+            "a:\u{b}1\r\n\r\n",
+            "a: 1\u{c}\r\n\r\n",
+            "a: 1\r\n",
+            "a: 1\r\n\r\nb: 2\r\n\r\n",
+            "a: 1\n\nb: 2\r\n\r\n",
+            "",
+        ] {
+            assert_eq!(bad(lines.as_bytes()), Some(BadLines::Malformed), "{lines:?}");
+        }
+        let long = format!("a: {}\0{}\r\n\r\n", "b".repeat(2 * BLOCK), "c".repeat(BLOCK));
+        assert_eq!(bad(long.as_bytes()), Some(BadLines::Malformed));
+        assert_eq!(bad(b"a: 1\r\nb: 2\r\nc: 3\r\nd: 4\r\n\r\n"), Some(BadLines::TooMany));
+        assert_eq!(bad(b"a: 1\r\nb: 2\r\nc: \xff\t3\r\n\r\n"), None);
+        assert_eq!(bad(b"\r\n"), None);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+        #[test]
+        fn lines_are_accepted_refused_and_read_as_by_httparse(
+            pieces in prop::collection::vec(prop_oneof![
+                8 => prop::sample::select(vec![
+                    "\r\n", "\n", "\r", ": ", ":", " ", "\t", "a", "X-Name", "content-length", "value", "\0", "\u{7f}",
+                    "(", "\"", "\u{e9}", "\u{b}", "\u{c}",
+                ]).prop_map(|piece| piece.as_bytes().to_vec()),
+                4 => "[A-Za-z!#-]{1,9}: ?[ -~\t]{0,90}\r\n".prop_map(String::into_bytes),
+                1 => any::<u8>().prop_map(|byte| vec![byte]),
+            ], 0..14),
+        ) {
+            let mut lines = pieces.concat();
+            prop_assert_eq!(of_ours(&lines), of_httparse(&lines));
+            lines.extend_from_slice(b"\r\n\r\n");
+            prop_assert_eq!(of_ours(&lines), of_httparse(&lines));
+        }
+    }
+}
