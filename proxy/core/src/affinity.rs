@@ -58,8 +58,8 @@ pub struct Place {
 impl SessionKey {
     /// As written into history: 32 hex digits.
     pub fn to_hex(self) -> String {
-        let digit = |at: u32| char::from(b"0123456789abcdef"[(self.0 >> (4 * at)) as usize & 0xf]);
-        (0..32).rev().map(digit).collect()
+        let mut digits = [0; uuid::fmt::Simple::LENGTH];
+        uuid::Uuid::from_u128(self.0).simple().encode_lower(&mut digits).to_owned()
     }
 }
 

@@ -8,8 +8,8 @@ use std::ops::Range;
 
 use penstock_proto::dialect::Dialect;
 
-use crate::scan::Cursor;
 pub use crate::scan::{BodyError, BodyFault};
+use crate::scan::{Cursor, text};
 
 mod later;
 
@@ -295,5 +295,5 @@ fn name(body: &[u8], key: Range<usize>) -> Result<Cow<'_, [u8]>, BodyError> {
 
 fn unescape(body: &[u8], range: Range<usize>) -> Result<String, BodyError> {
     let fault = BodyError { offset: range.start, fault: BodyFault::InvalidString };
-    serde_json::from_slice(&body[range]).map_err(|_| fault)
+    text(&body[range]).ok_or(fault)
 }

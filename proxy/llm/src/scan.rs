@@ -212,6 +212,16 @@ pub(crate) fn string_end(text: &[u8], open: usize) -> Option<usize> {
     }
 }
 
+/// A JSON string, unescaped; `None` for any other value.
+pub(crate) fn text(json: &[u8]) -> Option<String> {
+    // Nearly all are what they look like.
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+    match json {
+        [b'"', text @ .., b'"'] if text.iter().all(is_plain) => String::from_utf8(text.to_vec()).ok(),
+        _ => serde_json::from_slice(json).ok(),
+    }
+}
+
 /// The next quote. Most strings are keys and short values, for which calling `memchr` costs more than
 /// looking: of a body of 260 KB the scan takes a fifth less time so.
 #[inline]

@@ -19,6 +19,7 @@ use crate::encoding::Decoder;
 use crate::error::ErrorFacts;
 use crate::estimate;
 use crate::phrase::StreamTail;
+use crate::scan;
 
 /// Most bytes that one chunk may decode to; a chunk that grows more is no answer of a model.
 const MAX_DECODED: usize = 8 * 1024 * 1024;
@@ -253,5 +254,5 @@ fn reported_or_estimated(reported: Option<Usage>, content_bytes: u64) -> Reading
 
 /// A kept JSON string, unescaped.
 fn text(value: Option<&[u8]>) -> Option<String> {
-    serde_json::from_slice(value?).ok()
+    scan::text(value?)
 }

@@ -4,6 +4,7 @@ use penstock_proto::usage::Usage;
 use serde_json::Value;
 
 mod anthropic;
+mod plain;
 
 /// Anthropic's counters. Totals, not increments: a later one takes the place of an earlier one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -19,7 +20,7 @@ pub(super) struct Anthropic {
 
 impl Anthropic {
     pub(super) fn parse(usage: &[u8]) -> Option<Self> {
-        serde_json::from_slice(usage).ok()
+        plain::read(usage).or_else(|| serde_json::from_slice(usage).ok())
     }
 
     /// What stands after `later` was said too: what it does not mention stays.

@@ -5,6 +5,8 @@
 
 use memchr::memchr2;
 
+use crate::scan::string_end;
+
 /// Keys from the outermost object to the value; `[]` stands for each element of an array.
 pub(super) type Path = &'static [&'static str];
 
@@ -163,10 +165,13 @@ impl Walker {
         match byte {
             b'"' => {
                 let is_key = self.level().is_some_and(|level| level.at_key);
-                self.key.clear();
                 if !is_key {
                     self.begin_value();
                 }
+                if let Some(end) = string_end(rest, 0) {
+                    return self.string(rest, end, is_key);
+                }
+                self.key.clear();
                 self.keep(b"\"");
                 self.place = Place::Text { is_key, escaped: false };
             }
@@ -185,13 +190,29 @@ impl Walker {
         &rest[1..]
     }
 
-    /// Outside strings, where nothing is wanted: up to the next string, or to the end of all this.
+    /// A string that is here as a whole, as nearly all are.
+    fn string<'c>(&mut self, rest: &'c [u8], end: usize, is_key: bool) -> &'c [u8] {
+        self.keep(&rest[..end]);
+        if is_key {
+            self.next = self.leading(&rest[1..end - 1]);
+        } else {
+            self.end_value();
+        }
+        &rest[end..]
+    }
+
+    /// Outside strings, where nothing is wanted: up to the end of all this.
     fn skim<'c>(&mut self, rest: &'c [u8]) -> &'c [u8] {
-        for (at, byte) in rest.iter().enumerate() {
+        let mut at = 0;
+        while let Some(byte) = rest.get(at) {
+            at += 1;
             match byte {
                 b'"' => {
-                    self.place = Place::Text { is_key: false, escaped: false };
-                    return &rest[at + 1..];
+                    let Some(end) = string_end(rest, at - 1) else {
+                        self.place = Place::Text { is_key: false, escaped: false };
+                        return &rest[at..];
+                    };
+                    at = end;
                 }
                 b'{' | b'[' => self.depth += 1,
                 b'}' | b']' => {
@@ -199,7 +220,7 @@ impl Walker {
                     if self.depth == self.skim_above {
                         self.skim_above = usize::MAX;
                         self.next = 0;
-                        return &rest[at + 1..];
+                        return &rest[at..];
                     }
                 }
                 _ => {}
@@ -221,12 +242,12 @@ impl Walker {
             at += 1;
             match byte {
                 b'"' => {
-                    let Some(length) = string_end(&rest[at..]) else {
+                    let Some(end) = string_end(rest, at - 1) else {
                         self.keep(&rest[..at]);
                         self.place = Place::Text { is_key: false, escaped: false };
                         return &rest[at..];
                     };
-                    at += length;
+                    at = end;
                 }
                 b'{' | b'[' => self.depth += 1,
                 b'}' | b']' => {
@@ -367,17 +388,5 @@ impl Walker {
 
     fn level_mut(&mut self) -> Option<&mut Level> {
         if self.depth == 0 { None } else { self.open.get_mut(self.depth) }
-    }
-}
-
-/// What there is of a string behind its opening quote, closing quote included, if it ends here.
-fn string_end(text: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    loop {
-        at += memchr2(b'"', b'\\', text.get(at..)?)?;
-        if text[at] == b'"' {
-            return Some(at + 1);
-        }
-        at += 2;
     }
 }
