@@ -1,6 +1,9 @@
 //! Heads of requests and answers, the same whatever protocol they come or go by.
 
+use std::sync::LazyLock;
+
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
+use memchr::memmem::Finder;
 use penstock_proxy_core::headers::Headers;
 
 /// What a client asks for.
@@ -28,6 +31,14 @@ pub struct Response<B> {
     pub head: ResponseHead,
     /// What follows.
     pub body: B,
+}
+
+/// Prepared once: making it takes as long as finding it.
+static END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
+
+/// Where a head ends, behind its empty line.
+pub(crate) fn find_end(text: &[u8]) -> Option<usize> {
+    END.find(text).map(|at| at + 4)
 }
 
 /// Appends the line that says a body's length. Not by `write!`, which takes longer than all else in a short head.

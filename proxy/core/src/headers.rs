@@ -17,7 +17,7 @@ mod split;
 
 pub(crate) use list::text;
 pub use list::{Field, Headers, put_line};
-pub use split::BadLines;
+pub use split::{BadLines, LineEnds};
 
 const ACCEPT_ENCODING: &[u8] = b"accept-encoding";
 const ANTHROPIC_BETA: &[u8] = b"anthropic-beta";

@@ -1,4 +1,4 @@
-//! A map by ids that come from the controller and never from a client.
+//! A map by ids, or other keys, that come from the controller and never from a client.
 
 use std::collections::HashMap;
 

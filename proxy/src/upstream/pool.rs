@@ -1,11 +1,12 @@
 //! One worker's open connections, by origin.
 //! Never hands out a connection that it can see is closed; never waits.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use penstock_proxy_core::id_map::IdMap;
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 use tokio::time::Instant;
@@ -30,7 +31,7 @@ pub(crate) struct Pool {
 
 #[derive(Default)]
 struct Inner {
-    slots: HashMap<Arc<Origin>, Slot>,
+    slots: IdMap<Arc<Origin>, Slot>,
     counts: Counts,
 }
 

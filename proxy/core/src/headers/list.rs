@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use http::HeaderMap;
 
-use super::split::{BadLines, split};
+use super::split::{BadLines, LineEnds, split};
 
 /// Room for lines of our own behind those received, bytes.
 const ROOM: usize = 256;
@@ -39,10 +39,10 @@ pub struct Field<'a> {
 
 impl Headers {
     /// Reads lines, up to and with the empty line at their end.
-    pub fn received(lines: &[u8], most: usize) -> Result<Self, BadLines> {
+    pub fn received(lines: &[u8], ends: LineEnds, most: usize) -> Result<Self, BadLines> {
         let mut text = Vec::with_capacity(lines.len() + ROOM);
         text.extend_from_slice(lines);
-        let places = split(&mut text, most)?;
+        let places = split(&mut text, ends, most)?;
         let marks = places.iter().fold(0, |marks, place| marks | mark(&text[place.name.clone()]));
         Ok(Self { text, places, marks })
     }
@@ -224,7 +224,7 @@ fn mark(name: &[u8]) -> u64 {
 }
 
 /// A character of a name (RFC 9110 section 5.6.2).
-pub(super) fn is_token(byte: u8) -> bool {
+pub(super) const fn is_token(byte: u8) -> bool {
     const TOKEN: [bool; 256] = {
         let (mut table, mut byte) = ([false; 256], 0_u8);
         while byte < 128 {
@@ -234,7 +234,7 @@ pub(super) fn is_token(byte: u8) -> bool {
         }
         table
     };
-    TOKEN[usize::from(byte)]
+    TOKEN[byte as usize]
 }
 
 /// What no value holds: it could end the line. The tab is not one of them.
@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn lines_stay_apart_and_in_order_and_names_are_found_in_whatever_case_they_came() {
         let head = b"X-B: 1\r\nx-A: 2\r\nX-b:  Three \r\nx-empty:\r\n\r\n";
-        let mut headers = Headers::received(head, 4).unwrap();
+        let mut headers = Headers::received(head, LineEnds::Strict, 4).unwrap();
         assert_eq!(pairs(&headers), [("x-b", "1"), ("x-a", "2"), ("x-b", "Three"), ("x-empty", "")]);
         assert_eq!(headers.get_all("x-b").collect::<Vec<_>>(), [&b"1"[..], b"Three"]);
         assert_eq!((headers.get("x-empty"), headers.get("x-c")), (Some(&b""[..]), None));
@@ -266,7 +266,7 @@ mod tests {
     fn lines_are_sent_on_in_one_shape_however_they_came() {
         let head =
             b"X-A: 1\r\nx-b:2\r\nx-c: 3 \r\nx-d:\t4\r\nx-e: 5\r\nx-f: 6\r\nx-g: 7\nx-h: 8\r\nx-i:\r\n\r\n";
-        let mut headers = Headers::received(head, 9).unwrap();
+        let mut headers = Headers::received(head, LineEnds::Lenient, 9).unwrap();
         headers.append("X-J", b"10");
         let mut out = b"first\r\n".to_vec();
         headers.put(&mut out, |name| name != b"x-e");

@@ -5,9 +5,9 @@ use std::mem::MaybeUninit;
 
 use bytes::Bytes;
 use http::{Method, StatusCode, Uri, Version};
-use penstock_proxy_core::headers::{BadLines, Headers};
+use penstock_proxy_core::headers::{BadLines, Headers, LineEnds};
 
-use crate::head::{RequestHead, members, read_length};
+use crate::head::{RequestHead, find_end, members, read_length};
 use crate::upstream::http1::chunked::Chunks;
 use crate::upstream::http1::framing::Framing;
 
@@ -64,19 +64,21 @@ impl BadHead {
 /// Where the head in `received` ends; `None` = not yet. `scanned` is how much of it earlier calls have seen.
 pub(super) fn end(received: &[u8], scanned: &mut usize) -> Result<Option<usize>, BadHead> {
     let from = *scanned;
-    for feed in memchr::memchr_iter(b'\n', &received[from..]).map(|at| from + at) {
-        // A lone line feed ends a line for some readers and not for others.
-        if feed == 0 || received[feed - 1] != b'\r' {
-            return Err(BadHead::Malformed);
-        }
-        if feed >= 3 && received[feed - 2] == b'\n' {
-            return if feed < MAX_HEAD { Ok(Some(feed + 1)) } else { Err(BadHead::TooLarge) };
-        }
+    // The last bytes seen may be the first ones of the end.
+    let again = from.saturating_sub(3);
+    if let Some(end) = find_end(&received[again..]) {
+        return if again + end <= MAX_HEAD { Ok(Some(again + end)) } else { Err(BadHead::TooLarge) };
     }
     if received.len() >= MAX_HEAD {
         return Err(BadHead::TooLarge);
     }
-    // What does not even begin as a request is seen at once, not when the wait for its end is over.
+    // What can be no request is refused at once, not when the wait for its end is over: a lone line feed, which ends
+    // a line for some readers and not for others, …
+    let mut feeds = memchr::memchr_iter(b'\n', &received[from..]).map(|at| from + at);
+    if feeds.any(|at| at == 0 || received[at - 1] != b'\r') {
+        return Err(BadHead::Malformed);
+    }
+    // … and what does not even begin as one.
     if from == 0 {
         let mut lines = [const { MaybeUninit::uninit() }; MAX_HEADER_LINES];
         let mut request = httparse::Request::new(&mut []);
@@ -100,7 +102,7 @@ pub(super) fn parse(wire: &Bytes) -> Result<Head, BadHead> {
         method,
         uri: Uri::from_maybe_shared(wire.slice_ref(target.as_bytes())).map_err(|_| BadHead::Malformed)?,
         version,
-        headers: Headers::received(&wire[end..], MAX_HEADER_LINES)?,
+        headers: Headers::received(&wire[end..], LineEnds::Strict, MAX_HEADER_LINES)?,
     };
     Fields::read(&request.headers)?.into_head(request)
 }

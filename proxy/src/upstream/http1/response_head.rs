@@ -1,16 +1,13 @@
 //! Reads a response head, and what it says about the body and the connection.
 //! Refuses what two readers could understand differently.
 
-use std::sync::LazyLock;
-
 use bytes::BytesMut;
 use http::StatusCode;
-use memchr::memmem::Finder;
-use penstock_proxy_core::headers::{BadLines, Headers};
+use penstock_proxy_core::headers::{BadLines, Headers, LineEnds};
 
 use super::chunked::Chunks;
 use super::framing::Framing;
-use crate::head::{ResponseHead, members, read_length};
+use crate::head::{ResponseHead, find_end, members, read_length};
 use crate::upstream::error::ProtocolError;
 use crate::upstream::headers::is_hop_by_hop;
 
@@ -20,9 +17,6 @@ pub(crate) const MAX_HEAD: usize = 64 * 1024;
 const MAX_HEADERS: usize = 128;
 /// What every response begins with. Anything else is seen at once, not when the wait for a head is over.
 const VERSION: &[u8] = b"HTTP/1.";
-
-/// Prepared once: making it takes as long as finding it.
-static END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
 
 /// A final response's head.
 #[derive(Debug)]
@@ -43,7 +37,7 @@ pub(crate) fn take(buf: &mut BytesMut, bodiless: bool) -> Result<Option<Head>, P
         if buf[..start] != VERSION[..start] {
             return Err(ProtocolError::MalformedHead);
         }
-        let Some(end) = END.find(buf).map(|end| end + 4).filter(|end| *end <= MAX_HEAD) else {
+        let Some(end) = find_end(buf).filter(|end| *end <= MAX_HEAD) else {
             return if buf.len() < MAX_HEAD { Ok(None) } else { Err(ProtocolError::HeadTooLarge) };
         };
         if let Some(head) = parse(&buf.split_to(end), bodiless)? {
@@ -58,7 +52,7 @@ fn parse(head: &[u8], bodiless: bool) -> Result<Option<Head>, ProtocolError> {
     let line = head[..end].strip_suffix(b"\r").unwrap_or(&head[..end]);
     let StatusLine { status, is_http10 } = StatusLine::read(line).ok_or(ProtocolError::MalformedHead)?;
     // Also of one that is skipped: where it ends must be beyond doubt.
-    let headers = Headers::received(&head[end + 1..], MAX_HEADERS)?;
+    let headers = Headers::received(&head[end + 1..], LineEnds::Lenient, MAX_HEADERS)?;
     match status {
         StatusCode::SWITCHING_PROTOCOLS => Err(ProtocolError::Switch),
         status if status.is_informational() => Ok(None),
