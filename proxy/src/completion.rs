@@ -219,8 +219,8 @@ impl Drop for Completion {
         }
         let used = self.gathered.usage.unwrap_or(self.gathered.estimate).total();
         self.give_back(used);
-        if let Some(attempts) = &self.attempts {
-            self.gathered.attempts = attempts.made().to_vec();
+        if let Some(attempts) = self.attempts.take() {
+            self.gathered.attempts = attempts.into_made();
         }
         if let Some(uploaded) = &self.uploaded {
             self.gathered.request_bytes = uploaded.load(Ordering::Relaxed);

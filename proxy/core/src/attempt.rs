@@ -126,9 +126,14 @@ impl Attempts {
         }
     }
 
-    /// Every attempt so far, in order, for the event.
+    /// Every attempt so far, in order.
     pub fn made(&self) -> &[Attempt] {
         &self.made
+    }
+
+    /// The same, for the event.
+    pub fn into_made(self) -> Vec<Attempt> {
+        self.made
     }
 
     /// What is asked.
