@@ -28,13 +28,13 @@ const CAPACITY: usize = 4_096;
 /// Half the ring: from here on the rest of it is the time that writing a file may take.
 const SPILL_AT: usize = CAPACITY / 2;
 
-/// What waited at one look and waits at the next goes to a file: the controller is away or slow, and a file
-/// survives the end of this process.
-const SPILL_EVERY: Duration = Duration::from_secs(5);
+/// What waited at one look and waits at the next goes to a file, so after five seconds at the latest: the controller is
+/// away or slow, and a file survives the end of this process.
+const LOOK_EVERY: Duration = Duration::from_millis(2_500);
 
 /// How long a batch is gathered at most. While little happens, waking the reporting thread, whose caches are cold, is
-/// most of what a report costs; and half a second is soon enough for whoever watches the history.
-const GATHER: Duration = Duration::from_millis(500);
+/// most of what a report costs; but what waits is lost with a process that is killed.
+const GATHER: Duration = Duration::from_millis(250);
 
 /// A batch of this size is not gathered any longer: it fills a message, and more of them in memory save nothing.
 const BATCH_READY: usize = 384;
@@ -184,7 +184,7 @@ impl Sink {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.0.crowded.notified() => self.spill(),
-                () = tokio::time::sleep(SPILL_EVERY) => self.spill_old(),
+                () = tokio::time::sleep(LOOK_EVERY) => self.spill_old(),
             }
         }
     }
