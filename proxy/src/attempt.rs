@@ -90,9 +90,10 @@ async fn try_account(
         Opened::Failed(UpstreamError::RequestBody(_)) => return Err(outgoing.body.failure()),
         _ => {}
     }
-    let verdict = judge(&opened, &model);
+    let now = Timestamp::now();
+    let verdict = judge(&opened, &model, now);
     let accepted = verdict.outcome.is_relayed();
-    completion.record(&verdict, accepted);
+    completion.record(&verdict, accepted, now);
     if !accepted {
         info!(
             account.id = candidate.account.id.as_str(),
@@ -145,14 +146,14 @@ async fn send(
 }
 
 /// Asks core what an answer, or its absence, means.
-fn judge(opened: &Opened, model: &str) -> Verdict {
+fn judge(opened: &Opened, model: &str, now: Timestamp) -> Verdict {
     let heard = match opened {
         Opened::Answer(answer) => response(answer, None),
         Opened::Error(answer, facts) => response(answer, Some(facts)),
         Opened::ErrorEvent(answer, error) => Heard::ErrorEvent { headers: &answer.head.headers, error },
         Opened::Failed(error) => Heard::Transport(transport(error)),
     };
-    classify(&heard, model, Timestamp::now())
+    classify(&heard, model, now)
 }
 
 fn response<'a>(answer: &'a Accepted, error: Option<&'a ErrorFacts>) -> Heard<'a> {

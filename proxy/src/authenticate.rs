@@ -15,8 +15,9 @@ pub(crate) fn authenticate(
     state: &State,
     published: &Published,
     headers: &Headers,
+    now: Timestamp,
 ) -> Result<Arc<Identity>, Refusal> {
-    let (view, now) = (&published.view, Timestamp::now());
+    let view = &published.view;
     let remembered = |digest: &_| state.verified.lock().get(&view.issuers, digest, now);
     let caller = decide(&state.access, view, headers, now, remembered).map_err(Refusal::Unauthenticated)?;
     if let Some((digest, token)) = caller.verified {

@@ -78,6 +78,11 @@ impl Completion {
         self.gathered.id
     }
 
+    /// When it was accepted.
+    pub(crate) fn received_at(&self) -> Timestamp {
+        self.gathered.received_at
+    }
+
     /// Says the request's id in its answer.
     pub(crate) fn sign(&self, headers: &mut Headers) {
         let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
@@ -128,9 +133,8 @@ impl Completion {
     }
 
     /// What the answer meant. The account is given back unless its answer is relayed.
-    pub(crate) fn record(&mut self, verdict: &Verdict, relayed: bool) {
+    pub(crate) fn record(&mut self, verdict: &Verdict, relayed: bool, now: Timestamp) {
         let (Some(attempts), Some(trying)) = (self.attempts.as_mut(), self.trying.as_mut()) else { return };
-        let now = Timestamp::now();
         trying.recorded = true;
         let learned = attempts.record(&mut self.state.live(), verdict, now);
         if let Some(observation) = learned {
@@ -138,7 +142,7 @@ impl Completion {
         }
         self.state.metrics.attempted(&verdict.outcome);
         if !relayed {
-            self.give_back(0);
+            self.give_back(0, now);
         }
     }
 
@@ -193,9 +197,8 @@ impl Completion {
         self.gathered.sent = sent;
     }
 
-    fn give_back(&mut self, tokens: u64) {
+    fn give_back(&mut self, tokens: u64, now: Timestamp) {
         let Some(Trying { ticket, .. }) = self.trying.take() else { return };
-        let now = Timestamp::now();
         {
             let mut live = self.state.live();
             if tokens > 0 {
@@ -209,16 +212,17 @@ impl Completion {
 
 impl Drop for Completion {
     fn drop(&mut self) {
+        let now = Timestamp::now();
         // Cut off by the end of the process, not by the client.
         if self.gathered.sent == Sent::ClientLeft && self.state.shutdown.stop.is_cancelled() {
             self.gathered.sent = Sent::Truncated;
         }
         if self.trying.as_ref().is_some_and(|trying| !trying.recorded) {
-            let left = classify(&Heard::ClientLeft, &self.gathered.model_asked, Timestamp::now());
-            self.record(&left, true);
+            let left = classify(&Heard::ClientLeft, &self.gathered.model_asked, now);
+            self.record(&left, true, now);
         }
         let used = self.gathered.usage.unwrap_or(self.gathered.estimate).total();
-        self.give_back(used);
+        self.give_back(used, now);
         if let Some(attempts) = self.attempts.take() {
             self.gathered.attempts = attempts.into_made();
         }
@@ -226,7 +230,7 @@ impl Drop for Completion {
             self.gathered.request_bytes = uploaded.load(Ordering::Relaxed);
         }
         let blank = nothing(self.gathered.id, self.gathered.received_at);
-        let event = assemble(std::mem::replace(&mut self.gathered, blank), Timestamp::now());
+        let event = assemble(std::mem::replace(&mut self.gathered, blank), now);
         self.state.metrics.request_ended(self.operation, &event);
         self.state.sink.offer(&event);
     }

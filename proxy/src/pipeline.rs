@@ -54,7 +54,7 @@ impl Worker {
     ) -> Result<(Accepted, relay::Asked), Refusal> {
         let (config, published) = (&self.state.config, self.state.published());
         let (path, query) = (head.uri.path(), head.uri.query());
-        let caller = authenticate(&self.state, &published, &head.headers)?;
+        let caller = authenticate(&self.state, &published, &head.headers, completion.received_at())?;
         completion.called_by(&caller);
         let route = route(&head.method, path, query, &head.headers, &published.view.providers)
             .map_err(Refusal::NotFound)?;

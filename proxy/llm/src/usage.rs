@@ -126,6 +126,12 @@ enum Reader {
 impl Shape {
     /// By `content-type`; `None` for anything else than an event stream or JSON.
     pub fn of_content_type(value: &str) -> Option<Self> {
+        // As nearly all say it.
+        match value {
+            "application/json" => return Some(Self::Json),
+            "text/event-stream" | "text/event-stream; charset=utf-8" => return Some(Self::Stream),
+            _ => {}
+        }
         let media = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         match media.as_str() {
             "text/event-stream" => Some(Self::Stream),

@@ -90,8 +90,8 @@ fn name(line: &[u8]) -> (usize, bool) {
     let (mut length, mut all) = (0, LOWER);
     // Four at once: a decision for each byte would take longer than all else.
     for [a, b, c, d] in line.as_chunks::<4>().0 {
-        let kinds = [a, b, c, d].map(|byte| KINDS[usize::from(*byte)]);
-        let kinds = kinds[0] & kinds[1] & kinds[2] & kinds[3];
+        let kind = |byte: &u8| KINDS[usize::from(*byte)];
+        let kinds = kind(a) & kind(b) & kind(c) & kind(d);
         if kinds & IN_NAME == 0 {
             break;
         }

@@ -177,11 +177,15 @@ pub(super) fn openai(rest: &[u8]) -> Option<(Family, &[u8], Field)> {
 
 /// A whole number.
 fn count(value: &[u8]) -> Option<u64> {
+    let plain = || {
+        value.iter().try_fold(0, |number, byte| {
+            let digit = byte.wrapping_sub(b'0');
+            (digit <= 9).then_some(number * 10 + u64::from(digit))
+        })
+    };
     // Eighteen digits are less than 64 bits hold.
-    if (1..=18).contains(&value.len()) && value.iter().all(u8::is_ascii_digit) {
-        return Some(value.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0')));
-    }
-    text(value)?.parse().ok()
+    let number = if (1..=18).contains(&value.len()) { plain() } else { None };
+    number.or_else(|| text(value)?.parse().ok())
 }
 
 /// The provider's word on a window. A word nobody knows is no reason to leave the account alone.
