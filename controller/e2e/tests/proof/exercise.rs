@@ -7,6 +7,7 @@ use http::Method;
 use penstock_e2e::{until, web};
 use serde_json::{Value, json};
 
+use super::authority;
 use super::installation::{NAMESPACE, pods_of};
 use super::team::{ACCOUNTS, Team};
 
@@ -17,7 +18,8 @@ pub(crate) async fn exercise(team: &Team<'_>) -> Result<()> {
     a_repeated_event(team).await?;
     an_authority_of_an_account(team).await?;
     a_pool_and_a_grant(team).await?;
-    an_end_of_the_authority(team).await?;
+    authority::ends_soon(team).await?;
+    authority::has_successor(team).await?;
     the_management_api(team).await
 }
 
@@ -60,27 +62,6 @@ async fn a_pool_and_a_grant(team: &Team<'_>) -> Result<()> {
         json!({ "pool": "exercise", "subjects": [{ "kind": "Namespace", "name": team.namespace() }] });
     team.apply(&object("AccountPool", pool)).await?;
     team.apply(&object("AccessGrant", grant)).await
-}
-
-/// The controller's own authority is said to end soon, and gets a successor.
-async fn an_end_of_the_authority(team: &Team<'_>) -> Result<()> {
-    let get = ["get", "secret", "penstock-ca", "-n", NAMESPACE, "-o", "json"];
-    let terms = async || -> Result<Value> {
-        let secret: Value = serde_json::from_str(&team.cluster().kubectl(&get).await?)?;
-        let encoded = secret["data"]["terms.json"].as_str().context("no terms")?;
-        Ok(serde_json::from_slice(&STANDARD.decode(encoded)?)?)
-    };
-    let mut told = terms().await?;
-    told["signing"]["ends"] = json!(jiff::Timestamp::now() + jiff::SignedDuration::from_hours(100 * 24));
-    let patch = json!({ "stringData": { "terms.json": told.to_string() } }).to_string();
-    let patch = ["patch", "secret", "penstock-ca", "-n", NAMESPACE, "--type=merge", "--patch", &patch];
-    team.cluster().kubectl(&patch).await?;
-    until("a successor of the authority", async || {
-        let told = terms().await?;
-        ensure!(told["successor"].is_object(), "{told}");
-        Ok(())
-    })
-    .await
 }
 
 /// With the installation's own token, and as somebody of the cluster.

@@ -6,6 +6,7 @@
 //! | `story` | installed, called in every way, and over to the next account when one is limited |
 //! | `secrets` | a key is changed under load; what is wrong with an object is said, and the others serve |
 //! | `chaos` | leader, controllers, everything, API server, Postgres: each away under load |
+//! | `authority` | the controller's authority is replaced under load and a long stream |
 //! | `lifecycle` | upgrade and rollback under load |
 //! | `quickstart` | README's commands, literally; and what is left when it is uninstalled |
 //! | `policies` | NetworkPolicies in force: who reaches what, and who does not |
@@ -21,6 +22,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of a test")]
 
+mod authority;
 mod chaos;
 mod exercise;
 mod history;
