@@ -3,14 +3,18 @@
 //! Decides nothing: what may be written, and when, is `penstock_controller_core::damp`. A plan that came while
 //! one was applied is applied next, those in between are skipped.
 
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use penstock_controller_core::Plan;
 use penstock_controller_core::damp::{self, Pacer};
 use penstock_controller_core::reconcile::{Refused, StatusWrite, Transition};
 use penstock_controller_core::validate::Kind;
 use penstock_crds::account::status::State;
+use penstock_proto::ids::ObjectId;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +29,13 @@ const TOGETHER: Duration = Duration::from_millis(100);
 
 /// After a failure the same is tried again no sooner.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// Written in one go, what began or ended first. A plan is out of date when thousands of accounts are written, and
+/// what is limited meanwhile must not wait for all of them.
+const AT_MOST: usize = 256;
+
+/// Events sent at the same time.
+const TOLD_AT_ONCE: usize = 8;
 
 /// At the end, the last plan is waited for as long.
 const LAST_PLAN: Duration = Duration::from_millis(500);
@@ -90,12 +101,18 @@ impl Applier {
         for write in &plan.writes {
             let Some((write, weight)) = damp::allowed(write, leadership.is_some()) else { continue };
             match self.pacer.due(&write, weight, now) {
-                Some(at) if at <= now || ends => due.push(write),
+                Some(at) if at <= now || ends => due.push((weight, write)),
                 Some(at) => next = Some(next.map_or(at, |next| next.min(at))),
                 None => {}
             }
         }
+        due.sort_by_key(|(weight, _)| Reverse(*weight));
+        if due.len() > AT_MOST && !ends {
+            due.truncate(AT_MOST);
+            next = Some(now);
+        }
         if !due.is_empty() {
+            let due: Vec<_> = due.into_iter().map(|(_, write)| write).collect();
             due.iter().for_each(|write| self.pacer.wrote(write, now));
             let written = match &leadership {
                 Some(leadership) => write_as_leader(leadership, &self.cluster, &due).await,
@@ -139,14 +156,22 @@ async fn write_as_leader(_leader: &Leadership, cluster: &Cluster, writes: &[Stat
 /// Tells of what began or ended, now that it stands in the objects: the next plan will not say it again.
 async fn tell(_leader: &Leadership, cluster: &Cluster, plan: &Plan, due: &[StatusWrite], written: &Written) {
     let outcomes = due.iter().zip(&written.outcomes).filter(|(_, outcome)| **outcome == Outcome::Written);
-    for (kind, id, _) in outcomes.map(|(write, _)| write.target()) {
-        let transitions = plan.transitions.iter().filter(|told| kind == Kind::Account && told.account == *id);
-        let refused = plan.refused.iter().filter(|refused| refused.kind == kind && refused.id == *id);
-        for notice in transitions.map(Notice::Transition).chain(refused.map(Notice::Refused)) {
+    let stand: BTreeSet<(Kind, &ObjectId)> = outcomes
+        .map(|(write, _)| {
+            let (kind, id, _) = write.target();
+            (kind, id)
+        })
+        .collect();
+    let transitions = plan.transitions.iter().filter(|told| stand.contains(&(Kind::Account, &told.account)));
+    let refused = plan.refused.iter().filter(|refused| stand.contains(&(refused.kind, &refused.id)));
+    let notices = transitions.map(Notice::Transition).chain(refused.map(Notice::Refused));
+    let telling: Vec<_> = notices
+        .map(|notice| {
             log(notice);
-            cluster.tell(notice).await;
-        }
-    }
+            cluster.tell(notice)
+        })
+        .collect();
+    stream::iter(telling).buffer_unordered(TOLD_AT_ONCE).collect::<()>().await;
 }
 
 fn log(notice: Notice<'_>) {

@@ -12,7 +12,7 @@ use penstock_proto::secret::Secret;
 pub const DEFAULT_NAMESPACE: &str = "default";
 
 /// The objects, as their source last gave them. Each behind an `Arc`, so that a copy of all is cheap.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct Objects {
     /// By `namespace/name`.
     pub accounts: BTreeMap<ObjectId, Arc<ProviderAccount>>,
@@ -48,4 +48,28 @@ pub struct SecretObject {
 pub fn id_of(object: &impl ResourceExt) -> Result<ObjectId, InvalidObjectId> {
     let namespace = object.namespace();
     ObjectId::new(namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE), &object.name_any())
+}
+
+impl PartialEq for Objects {
+    /// Of thousands of objects all but one are usually the very same ones, which need not be compared.
+    fn eq(&self, other: &Self) -> bool {
+        let Self { accounts, pools, grants, secrets, ca_bundles, forbidden_secrets, namespaces, standalone } =
+            self;
+        same(accounts, &other.accounts)
+            && same(pools, &other.pools)
+            && same(grants, &other.grants)
+            && same(secrets, &other.secrets)
+            && same(ca_bundles, &other.ca_bundles)
+            && *forbidden_secrets == other.forbidden_secrets
+            && *namespaces == other.namespaces
+            && *standalone == other.standalone
+    }
+}
+
+fn same<T: PartialEq + ?Sized>(one: &BTreeMap<ObjectId, Arc<T>>, other: &BTreeMap<ObjectId, Arc<T>>) -> bool {
+    let pairs = one.iter().zip(other);
+    one.len() == other.len()
+        && pairs
+            .into_iter()
+            .all(|(one, other)| one.0 == other.0 && (Arc::ptr_eq(one.1, other.1) || one.1 == other.1))
 }

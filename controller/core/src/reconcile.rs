@@ -98,8 +98,8 @@ pub struct Transition {
 /// Decides what every proxy should know and what to write about each object.
 pub fn reconcile(world: &World, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
-    let checked = account::reconcile(world, now, &mut plan);
-    pool::reconcile(world, &checked, now, &mut plan);
+    let standings = account::reconcile(world, now, &mut plan);
+    pool::reconcile(world, &standings, now, &mut plan);
     grant::reconcile(world, now, &mut plan);
     if let Some(issuer) = &world.issuer {
         plan.publish(Resource::TokenIssuer(Arc::clone(issuer)));

@@ -21,17 +21,10 @@ use crate::status;
 use crate::validate::account::{self, Checked};
 use crate::world::World;
 
-/// What pools need to know of the accounts.
-pub(super) struct Accounts<'a> {
-    /// Every account, usable or not, the preferred ones first.
-    pub(super) by_preference: Vec<(AccountId, &'a ProviderAccount)>,
-    /// Where each stands.
-    pub(super) standing: BTreeMap<AccountId, Standing>,
-    /// Every namespace in which there is something.
-    pub(super) namespaces: BTreeSet<String>,
-}
+/// Where each account stands.
+pub(super) type Standings = BTreeMap<AccountId, Standing>;
 
-pub(super) fn reconcile<'a>(world: &'a World, now: Timestamp, plan: &mut Plan) -> Accounts<'a> {
+pub(super) fn reconcile(world: &World, now: Timestamp, plan: &mut Plan) -> Standings {
     let mut standing = BTreeMap::new();
     for (id, object) in &world.objects.accounts {
         let checked = account::check(id, object, &world.objects, now);
@@ -45,16 +38,27 @@ pub(super) fn reconcile<'a>(world: &'a World, now: Timestamp, plan: &mut Plan) -
         publish(id, checked, observed, &stands, plan);
         standing.insert(id.clone(), stands);
     }
-    let namespaces = namespaces(world);
-    for namespace in &namespaces {
-        let usable =
-            world.objects.accounts.iter().filter(|(id, object)| may_use(world, namespace, id, object));
-        plan.usable.insert(namespace.clone(), usable.map(|(id, _)| id.clone()).collect());
+    plan.usable = usable(world);
+    standing
+}
+
+/// Which accounts each namespace may use: its own, and those that others share with it.
+fn usable(world: &World) -> BTreeMap<String, BTreeSet<AccountId>> {
+    let mut usable: BTreeMap<String, BTreeSet<AccountId>> =
+        namespaces(world).into_iter().map(|namespace| (namespace, BTreeSet::new())).collect();
+    for (id, object) in &world.objects.accounts {
+        if let Some(own) = usable.get_mut(id.namespace()) {
+            own.insert(id.clone());
+        }
+        // Few are shared: only these are looked at for every namespace.
+        let Some(allowed) = &object.spec.allowed_namespaces else { continue };
+        for (namespace, accounts) in &mut usable {
+            if may_use(world, namespace, allowed) {
+                accounts.insert(id.clone());
+            }
+        }
     }
-    let mut by_preference: Vec<_> =
-        world.objects.accounts.iter().map(|(id, object)| (id.clone(), object.as_ref())).collect();
-    by_preference.sort_by_key(|(_, object)| object.spec.priority);
-    Accounts { by_preference, standing, namespaces }
+    usable
 }
 
 fn publish(id: &AccountId, checked: Checked, observed: AccountState, stands: &Standing, plan: &mut Plan) {
@@ -163,18 +167,14 @@ fn namespaces(world: &World) -> BTreeSet<String> {
     names.chain(objects.namespaces.keys().cloned()).collect()
 }
 
-fn may_use(world: &World, namespace: &str, id: &AccountId, object: &ProviderAccount) -> bool {
-    if id.namespace() == namespace {
-        return true;
-    }
-    let Some(AllowedNamespaces { from, selector }) = &object.spec.allowed_namespaces else { return false };
-    match from {
+fn may_use(world: &World, namespace: &str, allowed: &AllowedNamespaces) -> bool {
+    match allowed.from {
         NamespacesFrom::Same => false,
         NamespacesFrom::All => true,
         NamespacesFrom::Selector => {
             let none = BTreeMap::new();
             let labels = world.objects.namespaces.get(namespace).unwrap_or(&none);
-            selector.as_ref().is_some_and(|selector| selector.matches(labels))
+            allowed.selector.as_ref().is_some_and(|selector| selector.matches(labels))
         }
     }
 }

@@ -12,17 +12,16 @@ use penstock_proto::ids::{AccountId, PoolId};
 use penstock_proto::resource::Resource;
 use penstock_proto::snapshot::Pool;
 
-use super::account::Accounts;
+use super::account::Standings;
 use super::{Plan, StatusWrite, change, refusal};
 use crate::conditions::{self, Said};
 use crate::validate::pool::{Candidates, check};
 use crate::validate::{Fault, Kind};
 use crate::world::World;
 
-pub(super) fn reconcile(world: &World, accounts: &Accounts<'_>, now: Timestamp, plan: &mut Plan) {
-    let all: BTreeSet<AccountId> = world.objects.accounts.keys().cloned().collect();
+pub(super) fn reconcile(world: &World, accounts: &Standings, now: Timestamp, plan: &mut Plan) {
     for (id, object) in &world.objects.pools {
-        let (pool, faults) = check(id, &object.spec, &candidates(id.namespace(), accounts, &all, plan));
+        let (pool, faults) = check(id, &object.spec, &candidates(world, plan.usable.get(id.namespace())));
         let generation = object.metadata.generation;
         let held = object.status.as_ref();
         let held_conditions = held.map_or(&[][..], |status| &status.conditions);
@@ -33,44 +32,44 @@ pub(super) fn reconcile(world: &World, accounts: &Accounts<'_>, now: Timestamp, 
         plan.pools.insert(id.clone(), status);
         plan.publish(Resource::Pool(Arc::new(pool)));
     }
-    for namespace in &accounts.namespaces {
-        let Ok(id) = PoolId::new(namespace, DEFAULT_POOL) else { continue };
-        let candidates = candidates(namespace, accounts, &all, plan);
-        if world.objects.pools.contains_key(&id) || candidates.usable.is_empty() {
-            continue;
-        }
-        let (pool, faults) = check(&id, &AccountPoolSpec::default(), &candidates);
+    let implicit: Vec<_> = plan
+        .usable
+        .iter()
+        .filter_map(|(namespace, usable)| {
+            let id = PoolId::new(namespace, DEFAULT_POOL).ok()?;
+            let is_implicit = !usable.is_empty() && !world.objects.pools.contains_key(&id);
+            is_implicit
+                .then(|| (check(&id, &AccountPoolSpec::default(), &candidates(world, Some(usable))), id))
+        })
+        .collect();
+    for ((pool, faults), id) in implicit {
         let status = status(&pool, &faults, accounts, &[], None, now);
         plan.pools.insert(id, status);
         plan.publish(Resource::Pool(Arc::new(pool)));
     }
 }
 
-fn candidates<'a>(
-    namespace: &str,
-    accounts: &Accounts<'a>,
-    all: &'a BTreeSet<AccountId>,
-    plan: &Plan,
-) -> Candidates<'a> {
+/// What a pool can be made of where these accounts may be used, the preferred ones first.
+fn candidates<'a>(world: &'a World, usable: Option<&BTreeSet<AccountId>>) -> Candidates<'a> {
     static NONE: BTreeMap<String, String> = BTreeMap::new();
-    let usable = plan.usable.get(namespace);
-    let preferred =
-        accounts.by_preference.iter().filter(|(id, _)| usable.is_some_and(|usable| usable.contains(id)));
+    let accounts = &world.objects.accounts;
+    let mut usable: Vec<_> =
+        usable.into_iter().flatten().filter_map(|id| Some((id, accounts.get(id)?))).collect();
+    usable.sort_by_key(|(_, object)| object.spec.priority);
     let labelled =
-        preferred.map(|(id, object)| (id.clone(), object.metadata.labels.as_ref().unwrap_or(&NONE)));
-    Candidates { usable: labelled.collect(), all }
+        usable.into_iter().map(|(id, object)| (id.clone(), object.metadata.labels.as_ref().unwrap_or(&NONE)));
+    Candidates { usable: labelled.collect(), all: accounts }
 }
 
 fn status(
     pool: &Pool,
     faults: &[Fault],
-    accounts: &Accounts<'_>,
+    accounts: &Standings,
     held: &[Condition],
     generation: Option<i64>,
     now: Timestamp,
 ) -> AccountPoolStatus {
-    let stands =
-        |id: &&AccountId| accounts.standing.get(*id).is_some_and(super::state::Standing::is_available);
+    let stands = |id: &&AccountId| accounts.get(*id).is_some_and(super::state::Standing::is_available);
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let (members, available) = (pool.accounts.len(), pool.accounts.iter().filter(stands).count());
     let accepted = match faults.first() {

@@ -2,8 +2,10 @@
 //! that is wrong. What is wrong with one account of a pool never keeps the others from serving.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
+use penstock_crds::ProviderAccount;
 use penstock_crds::conditions as reasons;
 use penstock_crds::pool::fallback::FallbackTarget as Target;
 use penstock_crds::pool::{AccountPoolSpec, AccountRef, Strategy as Written};
@@ -17,7 +19,7 @@ pub struct Candidates<'a> {
     /// Accounts that the pool's namespace may use, the preferred ones first, with their labels.
     pub usable: Vec<(AccountId, &'a BTreeMap<String, String>)>,
     /// Every account there is.
-    pub all: &'a BTreeSet<AccountId>,
+    pub all: &'a BTreeMap<AccountId, Arc<ProviderAccount>>,
 }
 
 /// The pool, and what is wrong with it.
@@ -89,7 +91,7 @@ fn resolve(
         Some(account) if candidates.usable.iter().any(|(usable, _)| *usable == account) => {
             return Some(account);
         }
-        Some(account) if candidates.all.contains(&account) => Fault::new(
+        Some(account) if candidates.all.contains_key(&account) => Fault::new(
             reasons::REASON_ACCOUNT_NOT_ALLOWED,
             format!(
                 "account {account} does not allow namespace {}; add it to the account's allowedNamespaces",

@@ -116,12 +116,19 @@ impl Kubernetes {
 impl Loop<'_> {
     async fn run(&mut self) {
         let mut look = tokio::time::interval(WENT_ON / 3);
+        let mut rests_until = Instant::now();
         loop {
-            if std::mem::take(&mut self.changed) {
+            if self.changed && Instant::now() >= rests_until {
+                let began = Instant::now();
+                self.changed = false;
                 self.follow();
                 self.kubernetes.publish(&mut self.state, &mut self.prices);
+                // All objects were looked at: what comes meanwhile is published together, so that half of a core
+                // stays free however many there are.
+                rests_until = Instant::now() + began.elapsed();
             }
             tokio::select! {
+                () = tokio::time::sleep_until(rests_until), if self.changed => {}
                 Some((source, message)) = self.streams.next() => self.take_all(&source, message),
                 Some(fetched) = self.reads.next() => self.take_reads(fetched),
                 _ = look.tick() => self.look(),
