@@ -1,5 +1,6 @@
 //! The pool as a whole: select, classify, attempt and learn together, under a clock of the test's.
 
+mod laws;
 mod properties;
 mod robustness;
 mod scenarios;
