@@ -74,7 +74,8 @@ pub(super) fn split(text: &mut [u8], ends: LineEnds, most: usize) -> Result<Vec<
             return Err(BadLines::Malformed);
         }
         let (from, to) = value(line, length + 1);
-        let is_plain = line[length + 1..from] == *b" " && start + to + 2 == next;
+        // Nothing is left of the line behind its value but a whole end.
+        let is_plain = line[length + 1..from] == *b" " && to == line.len() && end + 2 == next;
         let name = start..start + length;
         if !is_lower {
             text[name.clone()].make_ascii_lowercase();
