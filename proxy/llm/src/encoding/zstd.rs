@@ -53,8 +53,12 @@ impl Zstd {
         let mut scratch = [0; SCRATCH];
         let (read, written) =
             self.decoder.decode_from_to(&self.pending, &mut scratch).map_err(io::Error::other)?;
+        // The decoder says so when a checksum is not there as a whole; it has read nothing.
+        if read > self.pending.len() {
+            return Ok(false);
+        }
         self.out.write_all(&scratch[..written])?;
-        self.pending.drain(..read.min(self.pending.len()));
+        self.pending.drain(..read);
         if self.decoder.is_finished() && self.decoder.can_collect() == 0 {
             self.in_frame = false;
             return Ok(true);

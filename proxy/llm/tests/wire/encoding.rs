@@ -104,6 +104,21 @@ fn what_decodes_to_more_than_the_cap_is_too_large() {
 }
 
 #[test]
+fn a_zstd_frame_with_a_checksum_is_read_whatever_pieces_it_comes_in_and_is_bad_when_it_is_cut() {
+    // RFC 8878 section 3.1.1: the header (one segment, a checksum, a size of 5), one raw block, four bytes of checksum.
+    let frame = [&b"\x28\xB5\x2F\xFD\x24\x05\x29\x00\x00hello"[..], b"\x01\x02\x03\x04"].concat();
+    for cut in 0..frame.len() {
+        let (start, rest) = frame.split_at(cut);
+        assert!(decode("zstd", start).is_err() || start.is_empty(), "the first {cut} bytes");
+        let (mut decoder, mut plain) = (Decoder::new("zstd").unwrap().unwrap(), Vec::new());
+        for piece in [start, rest] {
+            decoder.push(piece, CAP, |piece| plain.extend_from_slice(piece)).unwrap();
+        }
+        assert_eq!(plain, b"hello", "{cut}");
+    }
+}
+
+#[test]
 fn a_coding_without_its_header_is_known_by_its_first_bytes() {
     for packed in [gzip(b"hello"), zstd(b"hello")] {
         let mut plain = Vec::new();
