@@ -3,14 +3,13 @@
 //! Decides nothing: what may be written, and when, is `penstock_controller_core::damp`. A plan that came while
 //! one was applied is applied next, those in between are skipped.
 
-use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use penstock_controller_core::Plan;
-use penstock_controller_core::damp::{self, Pacer};
+use penstock_controller_core::damp::Pacer;
 use penstock_controller_core::reconcile::{Refused, StatusWrite, Transition};
 use penstock_controller_core::validate::Kind;
 use penstock_crds::account::status::State;
@@ -29,10 +28,6 @@ const TOGETHER: Duration = Duration::from_millis(100);
 
 /// After a failure the same is tried again no sooner.
 const AGAIN: Duration = Duration::from_secs(1);
-
-/// Written in one go, what began or ended first. A plan is out of date when thousands of accounts are written, and
-/// what is limited meanwhile must not wait for all of them.
-const AT_MOST: usize = 256;
 
 /// Events sent at the same time.
 const TOLD_AT_ONCE: usize = 8;
@@ -97,22 +92,8 @@ impl Applier {
     async fn apply(&mut self, plan: &Plan, election: &Election, ends: bool) -> Option<Instant> {
         let (leadership, now) = (election.leadership(), self.began.elapsed());
         self.pacer.saw(&plan.versions, now);
-        let (mut due, mut next) = (Vec::new(), None::<Duration>);
-        for write in &plan.writes {
-            let Some((write, weight)) = damp::allowed(write, leadership.is_some()) else { continue };
-            match self.pacer.due(&write, weight, now) {
-                Some(at) if at <= now || ends => due.push((weight, write)),
-                Some(at) => next = Some(next.map_or(at, |next| next.min(at))),
-                None => {}
-            }
-        }
-        due.sort_by_key(|(weight, _)| Reverse(*weight));
-        if due.len() > AT_MOST && !ends {
-            due.truncate(AT_MOST);
-            next = Some(now);
-        }
+        let (due, mut next) = self.pacer.choose(&plan.writes, leadership.is_some(), now, ends);
         if !due.is_empty() {
-            let due: Vec<_> = due.into_iter().map(|(_, write)| write).collect();
             due.iter().for_each(|write| self.pacer.wrote(write, now));
             let written = match &leadership {
                 Some(leadership) => write_as_leader(leadership, &self.cluster, &due).await,
@@ -122,8 +103,8 @@ impl Applier {
                 tell(leadership, &self.cluster, plan, &due, &written).await;
             }
             if self.note(&due, written) {
-                let again = self.began.elapsed() + AGAIN;
-                next = Some(next.map_or(again, |next| next.min(again)));
+                // Whatever else is due would fail, too.
+                next = Some(self.began.elapsed() + AGAIN);
             }
         }
         next.map(|next| self.began + next)

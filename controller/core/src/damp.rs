@@ -4,6 +4,7 @@
 //! this one: what began or ended is written at once, what merely moved at a slow pace, and nothing more often than
 //! a bound, whatever happens. Every write of another replica counts towards the pace as one's own does.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -25,6 +26,10 @@ pub const SMALL_EVERY: Duration = Duration::from_secs(5);
 const BURST: u32 = 15;
 /// … and from then on one in this time. In any minute at most 15 + 40.
 const REFILL: Duration = Duration::from_millis(1_500);
+
+/// Written in one go. A plan is out of date when thousands of accounts are written, and what is limited meanwhile
+/// must not wait for all of them.
+pub const AT_MOST: usize = 256;
 
 /// An end that moves by less than this is the same end, told again.
 const SAME_END: SignedDuration = SignedDuration::from_secs(10);
@@ -73,6 +78,31 @@ impl Pacer {
         self.paces.retain(|(kind, id), pace| {
             (*kind == Kind::Account && versions.contains_key(id)) || pace.is_remembered(now)
         });
+    }
+
+    /// What of these a replica may write now, what began or ended first, and when there will be more; everything, however
+    /// soon, if `all`.
+    pub fn choose(
+        &self,
+        writes: &[StatusWrite],
+        leads: bool,
+        now: Duration,
+        all: bool,
+    ) -> (Vec<StatusWrite>, Option<Duration>) {
+        let (mut due, mut next) = (Vec::new(), None::<Duration>);
+        for (write, weight) in writes.iter().filter_map(|write| allowed(write, leads)) {
+            match self.due(&write, weight, now) {
+                Some(at) if at <= now || all => due.push((weight, write)),
+                Some(at) => next = Some(next.map_or(at, |next| next.min(at))),
+                None => {}
+            }
+        }
+        due.sort_by_key(|(weight, _)| Reverse(*weight));
+        if due.len() > AT_MOST && !all {
+            due.truncate(AT_MOST);
+            next = Some(now);
+        }
+        (due.into_iter().map(|(_, write)| write).collect(), next)
     }
 
     /// When this may be written: at `now`, later, or (`None`) not at all, because it was and the answer of the
@@ -125,7 +155,7 @@ impl Pace {
 
 /// What of a write a replica may do, and how much it matters; `None`: nothing. Whoever does not lead only adds
 /// what it knows and the object does not.
-pub fn allowed(write: &StatusWrite, leads: bool) -> Option<(StatusWrite, Weight)> {
+fn allowed(write: &StatusWrite, leads: bool) -> Option<(StatusWrite, Weight)> {
     if leads {
         let weight = match write {
             StatusWrite::Account(_, change) => account_weight(change),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use penstock_controller_core::damp::{Pacer, SMALL_EVERY, Weight, allowed};
+use penstock_controller_core::damp::{AT_MOST, Pacer, SMALL_EVERY, Weight};
 use penstock_controller_core::objects::Objects;
 use penstock_controller_core::reconcile;
 use penstock_controller_core::reconcile::StatusWrite;
@@ -74,12 +74,9 @@ impl Cluster {
             }
             let plan = reconcile(&replica.world, wall);
             replica.pacer.saw(&plan.versions, now);
-            for write in plan.writes {
-                let Some((write, weight)) = allowed(&write, replica.leads) else { continue };
-                if replica.pacer.due(&write, weight, now).is_some_and(|at| at <= now) {
-                    replica.pacer.wrote(&write, now);
-                    self.server.write(&write, now);
-                }
+            for write in replica.pacer.choose(&plan.writes, replica.leads, now, false).0 {
+                replica.pacer.wrote(&write, now);
+                self.server.write(&write, now);
             }
         }
         for replica in &mut self.replicas {
@@ -250,6 +247,29 @@ fn happen(cluster: &mut Cluster, event: &Event, millisecond: u64) {
             }
         }
     }
+}
+
+#[test]
+fn of_thousands_of_accounts_a_part_is_written_what_began_or_ended_first() {
+    let mut all = Objects::default();
+    for number in 0..2 * AT_MOST {
+        let (id, object) = account(&format!("llm/a{number:04}"), "provider: ollama");
+        all.accounts.insert(id, object);
+    }
+    let mut world = World::default();
+    world.set_objects(all);
+    reconcile(&world, at(0)).apply(&mut world);
+    // All of them merely move, but for the last one, which ends up limited.
+    let last = id(&format!("llm/a{:04}", 2 * AT_MOST - 1));
+    world.in_use_by = world.objects.accounts.keys().map(|id| (id.clone(), 1)).collect();
+    let Seen(limited) = observation(last.as_str(), 0).cooldown(CooldownReason::Throttled, None, 600);
+    world.observe(&limited, at(1));
+    let (plan, pacer, now) = (reconcile(&world, at(1)), Pacer::default(), Duration::from_secs(1));
+    assert_eq!(plan.writes.len(), 2 * AT_MOST);
+    let (chosen, next) = pacer.choose(&plan.writes, true, now, false);
+    assert_eq!((chosen.len(), chosen[0].target().1, next), (AT_MOST, &last, Some(now)));
+    let (chosen, next) = pacer.choose(&plan.writes, true, now, true);
+    assert_eq!((chosen.len(), next), (2 * AT_MOST, None));
 }
 
 proptest! {
