@@ -36,6 +36,7 @@ mod response;
 pub mod target;
 pub mod tls;
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,6 +68,7 @@ pub struct Upstreams {
     pool: Arc<Pool>,
     tls: Arc<Tls>,
     spawn: Spawner,
+    own: Option<SocketAddr>,
 }
 
 /// Runs the driver of an HTTP/2 connection until the connection ends. The worker passes its own way of spawning.
@@ -124,7 +126,13 @@ struct Attempt<'a> {
 impl Upstreams {
     /// No connections yet.
     pub fn new(tls: Arc<Tls>, spawn: Spawner) -> Self {
-        Self { pool: Arc::default(), tls, spawn }
+        Self { pool: Arc::default(), tls, spawn, own: None }
+    }
+
+    /// Never connects to `own`, where this proxy itself listens.
+    #[must_use]
+    pub fn but_not_to(self, own: SocketAddr) -> Self {
+        Self { own: Some(own), ..self }
     }
 
     /// Sends one request and waits for the response head.
@@ -230,7 +238,7 @@ impl Upstreams {
                 Opening::alone()
             }
         };
-        let open = match connect(origin, &self.tls, deadline, limit).await? {
+        let open = match connect(origin, &self.tls, self.own, deadline, limit).await? {
             Connected::Http1(io) => Open::Http1(Box::new(Wire::new(io))),
             Connected::Http2(io) => Open::Http2(Http2::begin(io, &self.spawn).await?),
         };

@@ -31,7 +31,8 @@ pub(crate) fn run(start: Start) -> io::Result<()> {
     runtime.block_on(async {
         let Start { socket, tls, roots, state } = start;
         let listener = TcpListener::from_std(socket)?;
-        let worker = Worker::new(state, Upstreams::new(roots, listener::spawner()));
+        let upstreams = Upstreams::new(roots, listener::spawner()).but_not_to(listener.local_addr()?);
+        let worker = Worker::new(state, upstreams);
         let upkeep = upkeep(worker.clone());
         tokio::select! {
             () = listener::serve(listener, tls, worker) => {}

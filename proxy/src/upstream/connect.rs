@@ -3,6 +3,7 @@
 mod dial;
 mod tunnel;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -19,16 +20,17 @@ pub(crate) enum Connected {
     Http2(UpstreamIo),
 }
 
-/// Opens a connection before `deadline` and within `limit`.
+/// Opens a connection before `deadline` and within `limit`, but not to `own`, where this proxy listens.
 pub(crate) async fn connect(
     origin: &Origin,
     tls: &Tls,
+    own: Option<SocketAddr>,
     deadline: Instant,
     limit: Duration,
 ) -> Result<Connected, UpstreamError> {
     let deadline = deadline.min(Instant::now() + limit);
     let steps = async {
-        let stream = reach(origin).await?;
+        let stream = reach(origin, own).await?;
         match origin.scheme {
             Scheme::Http if origin.versions == Versions::Http2 => {
                 Ok(Connected::Http2(UpstreamIo::Plain(stream)))
@@ -41,9 +43,9 @@ pub(crate) async fn connect(
 }
 
 /// A TCP connection that ends at the origin.
-async fn reach(origin: &Origin) -> Result<TcpStream, UpstreamError> {
-    let Some(proxy) = &origin.proxy else { return dial::dial(&origin.host, origin.port).await };
-    let mut stream = dial::dial(&proxy.host, proxy.port).await?;
+async fn reach(origin: &Origin, own: Option<SocketAddr>) -> Result<TcpStream, UpstreamError> {
+    let Some(proxy) = &origin.proxy else { return dial::dial(&origin.host, origin.port, own).await };
+    let mut stream = dial::dial(&proxy.host, proxy.port, own).await?;
     tunnel::open(&mut stream, proxy, &origin.authority()).await?;
     Ok(stream)
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use penstock_proto::event::{Ending, Event};
+use penstock_proto::snapshot::Snapshot;
 use tokio::sync::Notify;
 
 use crate::support::*;
@@ -104,6 +105,19 @@ async fn an_account_that_cannot_be_connected_to_is_left_for_the_next() {
     let mut unreachable = account("a", &healthy, 0);
     unreachable.base_url = format!("http://{}", nowhere.address);
     let proxy = Proxy::start(vec![unreachable, account("b", &healthy, 10)]).await;
+    assert_eq!(proxy.post("/v1/messages", ASK).await.status, 200);
+    assert_eq!(outcomes(&proxy.event().await), [("a", "unreachable"), ("b", "success")]);
+}
+
+#[tokio::test]
+async fn an_account_that_leads_back_to_the_proxy_itself_is_not_asked_in_a_circle() {
+    let healthy = Provider::always(|| json(200, MESSAGE)).await;
+    let proxy = Proxy::start(vec![account("b", &healthy, 10)]).await;
+    let mut itself = account("a", &healthy, 0);
+    itself.base_url = format!("http://{}", proxy.listen);
+    let accounts = vec![itself, account("b", &healthy, 10)];
+    let pool = pool(&accounts);
+    proxy.push(Snapshot { version: "v2".into(), ..snapshot(accounts, pool) }).await;
     assert_eq!(proxy.post("/v1/messages", ASK).await.status, 200);
     assert_eq!(outcomes(&proxy.event().await), [("a", "unreachable"), ("b", "success")]);
 }

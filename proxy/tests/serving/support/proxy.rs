@@ -30,7 +30,7 @@ pub(crate) struct Proxy {
     pub(crate) shutdown: Shutdown,
     pub(crate) sink: Sink,
     pub(crate) observations: Observations,
-    _snapshots: watch::Sender<Arc<Snapshot>>,
+    snapshots: watch::Sender<Arc<Snapshot>>,
     running: JoinSet<Result<(), TaskEnded>>,
 }
 
@@ -133,11 +133,20 @@ impl Proxy {
         let (sink, observations) = (app.sink(), app.observations());
         let mut running = JoinSet::new();
         running.spawn(app.run());
-        let proxy = Self { listen, admin, shutdown, sink, observations, _snapshots: snapshots, running };
+        let proxy = Self { listen, admin, shutdown, sink, observations, snapshots, running };
         while proxy.admin("/readyz").await.status != 200 {
             tokio::task::yield_now().await;
         }
         proxy
+    }
+
+    /// Serves with everything as pushed now.
+    pub(crate) async fn push(&self, snapshot: Snapshot) {
+        let version = format!("\"{}\"", snapshot.version);
+        self.snapshots.send_replace(Arc::new(snapshot));
+        while !self.admin("/debug/state").await.text().contains(&version) {
+            tokio::task::yield_now().await;
+        }
     }
 
     pub(crate) async fn client(&self) -> Client {
