@@ -16,7 +16,7 @@ mod list;
 mod split;
 
 pub(crate) use list::text;
-pub use list::{Field, Headers, put_line};
+pub use list::{Field, Headers, is_control, put_line};
 pub use split::{BadLines, LineEnds};
 
 const ACCEPT_ENCODING: &[u8] = b"accept-encoding";

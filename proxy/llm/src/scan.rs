@@ -212,12 +212,18 @@ pub(crate) fn string_end(text: &[u8], open: usize) -> Option<usize> {
     }
 }
 
+/// Whether a character of a JSON string stands for itself. Those beyond ASCII are not looked at.
+pub(crate) fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')
+}
+
 /// A JSON string, unescaped; `None` for any other value.
 pub(crate) fn text(json: &[u8]) -> Option<String> {
-    // Nearly all are what they look like.
-    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
     match json {
-        [b'"', text @ .., b'"'] if text.iter().all(is_plain) => String::from_utf8(text.to_vec()).ok(),
+        // Nearly all are what they look like.
+        [b'"', text @ .., b'"'] if text.iter().all(|byte| is_plain(*byte)) => {
+            String::from_utf8(text.to_vec()).ok()
+        }
         _ => serde_json::from_slice(json).ok(),
     }
 }

@@ -238,7 +238,7 @@ pub(super) const fn is_token(byte: u8) -> bool {
 }
 
 /// What no value holds: it could end the line. The tab is not one of them.
-pub(super) fn is_control(byte: u8) -> bool {
+pub fn is_control(byte: u8) -> bool {
     (byte < b' ' && byte != b'\t') || byte == 0x7f
 }
 

@@ -139,26 +139,25 @@ pub(super) fn anthropic(name: &[u8]) -> Option<(Family, &[u8], Field)> {
     } else {
         (Family::Fast, name.strip_prefix(b"fast-")?)
     };
-    let dash = rest.iter().rposition(|byte| *byte == b'-')?;
-    let field = match &rest[dash + 1..] {
+    let (window, field) = split_last(rest)?;
+    let field = match field {
         b"limit" => Field::Limit,
         b"remaining" => Field::Remaining,
         b"reset" => Field::Reset,
         _ => return None,
     };
-    Some((family, &rest[..dash], field))
+    Some((family, window, field))
 }
 
 /// `anthropic-ratelimit-unified-<window>-(status|reset|utilization)`; the window's name is open-ended.
 fn unified(rest: &[u8]) -> Option<(Family, &[u8], Field)> {
-    let dash = rest.iter().rposition(|byte| *byte == b'-')?;
-    let field = match &rest[dash + 1..] {
+    let (window, field) = split_last(rest)?;
+    let field = match field {
         b"status" => Field::Status,
         b"reset" => Field::Reset,
         b"utilization" => Field::Fraction,
         _ => return None,
     };
-    let window = &rest[..dash];
     // What is billed beyond the windows is no window.
     if window == b"overage" { None } else { Some((Family::Unified, window, field)) }
 }
@@ -173,6 +172,12 @@ pub(super) fn openai(rest: &[u8]) -> Option<(Family, &[u8], Field)> {
         _ => return None,
     };
     Some((Family::Openai, &rest[dash + 1..], field))
+}
+
+/// What stands before and behind the last dash.
+fn split_last(rest: &[u8]) -> Option<(&[u8], &[u8])> {
+    let dash = rest.iter().rposition(|byte| *byte == b'-')?;
+    Some((&rest[..dash], &rest[dash + 1..]))
 }
 
 /// A whole number.

@@ -3,7 +3,7 @@
 
 use bytes::BytesMut;
 use http::StatusCode;
-use penstock_proxy_core::headers::{BadLines, Headers, LineEnds};
+use penstock_proxy_core::headers::{BadLines, Headers, LineEnds, is_control};
 
 use super::chunked::Chunks;
 use super::framing::Framing;
@@ -74,8 +74,7 @@ impl StatusLine {
     fn read(line: &[u8]) -> Option<Self> {
         let [version @ (b'0' | b'1'), b' ', rest @ ..] = line.strip_prefix(VERSION)? else { return None };
         let (code, words) = rest.split_at_checked(3)?;
-        let is_text = |byte: &u8| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f);
-        if !(words.is_empty() || words[0] == b' ') || !words.iter().all(is_text) {
+        if !(words.is_empty() || words[0] == b' ') || words.iter().any(|byte| is_control(*byte)) {
             return None;
         }
         Some(Self { status: StatusCode::from_bytes(code).ok()?, is_http10: *version == b'0' })

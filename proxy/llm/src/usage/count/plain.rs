@@ -2,6 +2,7 @@
 //! no others. Three times as fast as the general reading, which every other shape is left to.
 
 use super::Anthropic;
+use crate::scan::is_plain;
 
 /// Digits of a number that certainly fits.
 const MOST_DIGITS: usize = 18;
@@ -71,8 +72,7 @@ impl<'a> Plain<'a> {
     /// A string that is what it looks like.
     fn string(&mut self) -> Option<&'a [u8]> {
         let text = self.0.strip_prefix(b"\"")?;
-        let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
-        let length = text.iter().position(|byte| !is_plain(byte)).filter(|at| text[*at] == b'"')?;
+        let length = text.iter().position(|byte| !is_plain(*byte)).filter(|at| text[*at] == b'"')?;
         self.0 = &text[length + 1..];
         Some(&text[..length])
     }
