@@ -12,6 +12,7 @@
 //! | `body` | stage 4: the request's body and what it asks for |
 //! | `attempt` | stages 5 to 7: one account after another |
 //! | [`head`] | how requests and answers begin |
+//! | `dial` | TCP to whichever of several addresses answers |
 //! | `io` | a byte stream, plaintext or TLS |
 //! | [`upstream`] | one request to a provider, and its response as it arrives |
 //! | [`relay`] | stages 8 and 9: the answer on its way to the client, and the tap |
@@ -46,6 +47,7 @@ mod attempt;
 mod authenticate;
 mod body;
 mod completion;
+mod dial;
 mod io;
 mod listener;
 mod metrics;

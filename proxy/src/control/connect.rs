@@ -19,6 +19,7 @@ use tower::service_fn;
 
 use super::LinkError;
 use crate::config::ControllerConfig;
+use crate::dial::first_to_answer;
 
 /// For name resolution, TCP and TLS together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -91,23 +92,15 @@ fn platform_roots() -> Vec<rustls::pki_types::TrustAnchor<'static>> {
     roots.roots
 }
 
-/// Connects to the first address that answers, tried in an order of chance: where a name has one for each
-/// replica, proxies spread over them.
+/// Connects to an address that answers, tried in an order of chance: where a name has one for each replica, proxies
+/// spread over them. A replica that has just gone may have one, too, at which nobody answers.
 async fn any_address(uri: Uri) -> io::Result<TokioIo<TcpStream>> {
     let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     let mut addresses: Vec<_> = lookup_host((host, uri.port_u16().unwrap_or(443))).await?.collect();
     addresses.shuffle(&mut rand::rng());
-    let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                return Ok(TokioIo::new(stream));
-            }
-            Err(error) => failed = error,
-        }
-    }
-    Err(failed)
+    let stream = first_to_answer(addresses).await?;
+    stream.set_nodelay(true)?;
+    Ok(TokioIo::new(stream))
 }
 
 #[cfg(test)]

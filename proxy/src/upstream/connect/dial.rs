@@ -1,20 +1,16 @@
 //! Name → address → TCP connection.
-//! Does not wait for one dead address while another one lives (RFC 8305, in short).
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, lookup_host};
 use tracing::warn;
 
+use crate::dial::first_to_answer;
 use crate::upstream::error::UpstreamError;
 
-/// When the next address is tried beside the one that has not answered (RFC 8305 section 5).
-const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
 /// A provider may think for minutes without sending a byte: shorter than the shortest idle limit of a NAT gateway
 /// in use (350 s at AWS, 240 s at Azure).
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
@@ -56,27 +52,6 @@ fn alternating(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let longest = first.len().max(second.len());
     let turns = (0..longest).flat_map(|turn| [first.get(turn), second.get(turn)]);
     turns.flatten().copied().collect()
-}
-
-async fn first_to_answer(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
-    let mut waiting = addresses.into_iter();
-    let mut trying = FuturesUnordered::new();
-    let mut last_error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    loop {
-        if let Some(address) = waiting.next() {
-            trying.push(TcpStream::connect(address));
-        } else if trying.is_empty() {
-            return Err(last_error);
-        }
-        let pause = tokio::time::sleep(NEXT_ADDRESS_AFTER);
-        tokio::select! {
-            Some(result) = trying.next() => match result {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last_error = error,
-            },
-            () = pause => {}
-        }
-    }
 }
 
 fn tune(stream: &TcpStream) -> io::Result<()> {
