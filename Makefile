@@ -76,12 +76,12 @@ kubernetes: ## Build the parts of the test cluster into a cache outside the chec
 .PHONY: e2e
 e2e: kubernetes ## Install and drive Penstock in a real Kubernetes of the tests' own (as root), or in PENSTOCK_E2E_KUBECONFIG
 	cargo build --locked $(PROGRAMS)
-	cargo test --locked -p penstock-e2e --no-fail-fast
+	.ci/tidily cargo test --locked -p penstock-e2e --no-fail-fast
 
 .PHONY: proof
 proof: kubernetes ## Install the chart into a real cluster and keep it serving while its parts are killed, rolled and upgraded
 	cargo build --locked $(PROGRAMS)
-	cargo test --locked -p penstock-e2e --test proof --no-fail-fast -- --test-threads=1
+	.ci/tidily cargo test --locked -p penstock-e2e --test proof --no-fail-fast -- --test-threads=1
 
 .PHONY: cluster
 cluster: kubernetes ## Bring up a Kubernetes to look into, until Ctrl-C; ARGS="image.tar …" loads images

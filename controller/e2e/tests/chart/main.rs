@@ -18,9 +18,11 @@ mod values;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::LazyLock;
 
 use penstock_e2e::parts;
 use penstock_e2e::product::{NAMESPACE, chart};
+use penstock_e2e::scratch::Scratch;
 use serde_json::Value;
 
 /// A file of the checkout.
@@ -37,11 +39,12 @@ fn cases() -> Vec<String> {
     names
 }
 
-/// The Helm of the test programs; what it keeps of servers it keeps nowhere.
+/// The Helm of the test programs; what it keeps of servers goes with the tests.
 fn helm(arguments: &[&str]) -> Command {
+    static KEPT: LazyLock<Scratch> = LazyLock::new(|| Scratch::new("helm").unwrap());
     let mut command = Command::new(parts::program("helm").unwrap());
     for variable in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME", "KUBECACHEDIR"] {
-        command.env(variable, "/nonexistent");
+        command.env(variable, KEPT.path());
     }
     command.args(arguments);
     command
