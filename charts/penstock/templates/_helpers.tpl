@@ -103,6 +103,12 @@ topologySpreadConstraints:
 {{- end }}
 {{- end }}
 
+{{/* Seconds of sleep before a pod is asked to stop: (list . .Values.gateway). The sleep of a preStop hook came with 1.30. */}}
+{{- define "penstock.preStop" -}}
+{{- $ := index . 0 -}}
+{{- ternary (int (index . 1).preStopSeconds) 0 (semverCompare ">=1.30.0-0" $.Capabilities.KubeVersion.Version) -}}
+{{- end }}
+
 {{/* A variable with the pod's own field: (list "PENSTOCK_POD" "metadata.name"). */}}
 {{- define "penstock.fieldEnv" -}}
 - name: {{ index . 0 }}

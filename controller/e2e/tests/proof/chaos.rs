@@ -2,6 +2,8 @@
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::PostParams;
 use kube::{Api, ResourceExt};
 use penstock_e2e::until;
 
@@ -12,8 +14,7 @@ use super::workload::{EVERY_KIND, Load};
 
 /// Answers for each worker while something is away: some seconds.
 const A_WHILE: usize = 20;
-/// As long as the API server is away: half a minute. Every lease of controllers (15 s) has ended by then; the node's
-/// (40 s) has not, so that Kubernetes itself goes on as if nothing had been.
+/// As long as the API server is away: half a minute. Every lease of controllers (15 s) has ended by then.
 const LONG: usize = 120;
 
 /// Runs a test under load, and looks whether everybody got and everything has what it should.
@@ -88,6 +89,30 @@ async fn controllers_and_gateways_are_rolled() {
 }
 
 #[tokio::test]
+async fn every_pod_gets_its_sidecar_while_controllers_are_rolled() {
+    alone_with_team(async |team: &Team| {
+        let rolled = async {
+            let before: Vec<_> = pods_of(team.cluster(), "controller").await?;
+            let deployment = "deployment/penstock-controller";
+            team.cluster().kubectl(&["rollout", "restart", "-n", NAMESPACE, deployment]).await?;
+            rolled_out(team, deployment).await?;
+            until("none of the old controllers", async || {
+                let now = pods_of(team.cluster(), "controller").await?;
+                ensure!(
+                    before.iter().all(|old| now.iter().all(|pod| pod.uid() != old.uid())),
+                    "some are left"
+                );
+                Ok(())
+            })
+            .await
+        };
+        let created = injected_until(team, rolled).await.unwrap();
+        println!("{created} pods were created meanwhile");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn the_api_server_is_away() {
     under_load(async |team: &Team, load: &Load<'_>| {
         if team.cluster().directory().is_none() {
@@ -123,6 +148,26 @@ async fn postgres_is_away() {
         rolled_out(team, "statefulset/penstock-postgres").await
     })
     .await;
+}
+
+/// Has pods created, without being kept, until `done`; each must have its sidecar. Their number.
+async fn injected_until(team: &Team<'_>, done: impl Future<Output = Result<()>>) -> Result<usize> {
+    let pods: Api<Pod> = Api::namespaced(team.client(), team.namespace());
+    let [worker, ..] = EVERY_KIND;
+    let pod: Pod = serde_json::from_value(worker.pod(0))?;
+    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+    let mut done = std::pin::pin!(done);
+    let mut created = 0;
+    loop {
+        let admitted = tokio::select! {
+            ended = &mut done => return ended.map(|()| created),
+            admitted = pods.create(&dry_run, &pod) => admitted?.spec.unwrap_or_default(),
+        };
+        let all = admitted.init_containers.iter().flatten().chain(&admitted.containers);
+        let names: Vec<_> = all.map(|container| container.name.as_str()).collect();
+        ensure!(names.contains(&"penstock-proxy"), "pod {created} has only {names:?}");
+        created += 1;
+    }
 }
 
 /// The pod that holds the lease.
