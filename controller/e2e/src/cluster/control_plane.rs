@@ -18,8 +18,9 @@ const CLIENTS: [(&str, &str, Option<&str>); 6] = [
 ];
 /// The requests that `audit.yaml` selects.
 pub(super) const AUDIT_LOG: &str = "audit.log";
-/// How long a node may be silent before it counts as lost, in seconds.
-const NODE_GRACE_SECONDS: u32 = 40;
+/// How long a node may be silent before it counts as lost, in seconds, and all its pods as not ready: longer than any
+/// test has the API server away, after which the kubelet may be the last to notice that it is back.
+const NODE_GRACE_SECONDS: u32 = 900;
 
 /// Writes every certificate, key, policy and kubeconfig; returns the administrator's.
 pub(super) fn write_pki(scratch: &Scratch, network: Network) -> Result<Kubeconfig> {

@@ -142,6 +142,8 @@ impl Namespaces {
         let extensions = self.libraries.split(':').next().unwrap_or_default();
         command.env("XTABLES_LIBDIR", format!("{extensions}/xtables"));
         command.env("TMPDIR", self.scratch.join("tmp"));
+        // An API server that was frozen is given up by Kubernetes' own programs after these, not after 45 s.
+        command.env("HTTP2_READ_IDLE_TIMEOUT_SECONDS", "5").env("HTTP2_PING_TIMEOUT_SECONDS", "5");
         command
     }
 

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use penstock_e2e::wait::PATIENCE;
-use penstock_e2e::{await_condition, until, web};
+use penstock_e2e::{await_condition, until};
 use serde_json::{Value, json};
 
 use super::history;
@@ -19,7 +19,6 @@ use super::workload::{EVERY_KIND, Load, Outcome, Sdk, Way, Worker};
 
 /// Requests of a workload that ends by itself.
 const SOME: usize = 20;
-const ADMIN_PORT: u16 = 9901;
 
 const DEPLOYED: Worker = Worker { name: "deployed", sdk: Sdk::AnthropicPython, way: Way::Sidecar };
 const JOB: Worker = Worker { name: "job", sdk: Sdk::OpenaiNode, way: Way::Sidecar };
@@ -154,19 +153,7 @@ impl Watched {
 async fn everyone_knows(team: &Team<'_>, account: &str) -> Result<()> {
     let proxies = team.proxies().await?;
     ensure!(proxies.len() >= 4, "two sidecars and two gateways: {proxies:?}");
-    let id = format!("{}/{account}", team.namespace());
-    let knows = async |address: &String| {
-        until("it knows", async || {
-            let state = web::get(&format!("http://{address}:{ADMIN_PORT}/debug/state")).await?;
-            let accounts = state["accounts"].as_array().cloned().unwrap_or_default();
-            let found = accounts.into_iter().find(|account| account["id"] == *id);
-            let found = found.ok_or_else(|| anyhow::anyhow!("{address} does not hold {id}: {state}"))?;
-            ensure!(found["state"] != "available", "{address}: {found}");
-            Ok(())
-        })
-        .await
-    };
-    try_join_all(proxies.iter().map(knows)).await.map(drop)
+    team.known_to(&proxies, account, |found| found["state"] != "Available").await
 }
 
 fn kind(version: &str, kind: &str, mut object: Value) -> Value {

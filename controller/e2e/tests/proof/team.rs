@@ -1,13 +1,14 @@
 //! A namespace of its own for each test, with accounts at the simulated provider.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use futures_util::future::try_join_all;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 use penstock_crds::ProviderAccount;
 use penstock_e2e::scratch::Scratch;
 use penstock_e2e::wait::PATIENCE;
-use penstock_e2e::{Cluster, await_condition};
+use penstock_e2e::{Cluster, await_condition, until, web};
 use serde_json::{Value, json};
 
 use super::installation::{Installation, NAMESPACE, PROVIDER, TURN};
@@ -16,6 +17,9 @@ use super::simulator::Simulator;
 /// What the accounts of every team are called, the preferred ones first.
 pub(crate) const ACCOUNTS: [(&str, &str); 4] =
     [("claude-1", "anthropic"), ("claude-2", "anthropic"), ("gpt-1", "openai"), ("gpt-2", "openai")];
+
+/// Where a proxy in a cluster tells its state.
+const ADMIN_PORT: u16 = 9901;
 
 /// The namespace of a test.
 pub(crate) struct Team<'a> {
@@ -75,8 +79,11 @@ impl<'a> Team<'a> {
             let key = team.key(name);
             team.add_account(name, provider, &key).await?;
         }
+        // One that has just lost its controller hears of them when it has another.
+        let gateways = team.gateways().await?;
         for (name, _) in ACCOUNTS {
             team.state(name, "Available").await?;
+            team.known_to(&gateways, name, |found| found["state"] == "Available").await?;
         }
         Ok(team)
     }
@@ -179,8 +186,35 @@ impl<'a> Team<'a> {
     /// The addresses of the proxies that serve this team: its sidecars and all gateways.
     pub(crate) async fn proxies(&self) -> Result<Vec<String>> {
         let mut found = self.addresses(&self.namespace, "penstock.dev/inject=true").await?;
-        found.extend(self.addresses(NAMESPACE, "app.kubernetes.io/component=gateway").await?);
+        found.extend(self.gateways().await?);
         Ok(found)
+    }
+
+    /// The addresses of all gateways.
+    async fn gateways(&self) -> Result<Vec<String>> {
+        self.addresses(NAMESPACE, "app.kubernetes.io/component=gateway").await
+    }
+
+    /// Waits until each of these proxies says of an account of the team what is `wanted`.
+    pub(crate) async fn known_to(
+        &self,
+        proxies: &[String],
+        account: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Result<()> {
+        let id = format!("{}/{account}", self.namespace);
+        let known = async |address: &String| {
+            until("it knows", async || {
+                let state = web::get(&format!("http://{address}:{ADMIN_PORT}/debug/state")).await?;
+                let accounts = state["accounts"].as_array().cloned().unwrap_or_default();
+                let found = accounts.into_iter().find(|account| account["id"] == *id);
+                let found = found.with_context(|| format!("{address} does not hold {id}: {state}"))?;
+                ensure!(wanted(&found), "{address}: {found}");
+                Ok(())
+            })
+            .await
+        };
+        try_join_all(proxies.iter().map(known)).await.map(drop)
     }
 
     async fn addresses(&self, namespace: &str, labels: &str) -> Result<Vec<String>> {

@@ -113,7 +113,8 @@ impl Worker {
         let mut spec = json!({
             "serviceAccountName": "app",
             "restartPolicy": "Never",
-            "terminationGracePeriodSeconds": 5,
+            // The sidecar's, too, in which it delivers the last of history.
+            "terminationGracePeriodSeconds": 60,
             "securityContext": { "runAsNonRoot": true, "seccompProfile": { "type": "RuntimeDefault" } },
             "containers": [container],
             "volumes": [{ "name": "workload", "configMap": { "name": "workload" } }],
