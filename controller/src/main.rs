@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use penstock_controller::config::Config;
 use penstock_controller::{app, telemetry};
 
+/// Chosen by measurement, see docs/benchmarks.md: what a start or a change of many accounts took is given back.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let config = match Config::from_process() {

@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use super::Kubernetes;
 use super::listing::{Heard, heard};
 use super::prices::Prices;
-use super::read::{Fetched, read};
+use super::read::{Fetched, Reader};
 use super::state::{Failure, Message, Meta, Source, State, What, is_client_key};
 
 /// How long one watch lasts before it is renewed where it is: a connection that died in silence is noticed then.
@@ -86,6 +86,7 @@ struct Loop<'a> {
     state: State,
     prices: Prices,
     streams: StreamMap<Source, Stream>,
+    reader: Reader,
     reads: FuturesUnordered<BoxFuture<'static, Fetched>>,
     /// What is being read.
     reading: BTreeSet<Reference>,
@@ -103,6 +104,7 @@ impl Kubernetes {
             state: State::new(self.base_sources(), self.own_references()),
             prices: Prices::new(PriceTable::clone(&self.published.prices().borrow())),
             streams: StreamMap::new(),
+            reader: Reader::new(self.client.clone()),
             reads: FuturesUnordered::new(),
             reading: BTreeSet::new(),
             failed: BTreeMap::new(),
@@ -152,7 +154,7 @@ impl Loop<'_> {
         }
         for (reference, version) in self.state.to_read() {
             if self.reading.insert(reference.clone()) {
-                self.reads.push(read(self.kubernetes.client.clone(), reference, version).boxed());
+                self.reads.push(self.reader.clone().read(reference, version).boxed());
             }
         }
     }
