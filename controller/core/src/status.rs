@@ -87,6 +87,11 @@ pub fn tightest(limits: &Limits, now: jiff::Timestamp) -> Option<TightestWindow>
     })
 }
 
+/// A window as it stands at an instant: one whose reset has passed is empty, whatever was last seen of it.
+pub fn window_at(written: &WindowStatus, now: jiff::Timestamp) -> WindowStatus {
+    write_window(&written.name, &read_window(written).at(now))
+}
+
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0–100000 before")]
 fn percent(utilization: f64) -> u32 {
     utilization.clamp(0.0, 100_000.0).floor() as u32

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use jiff::Timestamp;
 use penstock_controller_core::access::{Deed, Listing};
 use penstock_controller_core::objects::DEFAULT_NAMESPACE;
 use penstock_proto::ids::AccountId;
@@ -45,7 +46,7 @@ fn shown(state: &ApiState, id: &AccountId, served: &HashMap<String, Served>) -> 
     let view = state.view();
     let object = view.objects.accounts.get(id)?;
     let served = served.get(id.as_str()).copied().unwrap_or_default();
-    Some(Account::of(id, object, view.plan.accounts.get(id), served))
+    Some(Account::of(id, object, view.plan.accounts.get(id), served, Timestamp::now()))
 }
 
 /// List the accounts.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use penstock_controller_core::status::window_at;
 use penstock_crds::ProviderAccount;
 use penstock_crds::account::status::{CredentialKind, ProviderAccountStatus, State, WindowStatus};
 use penstock_proto::ids::AccountId;
@@ -95,12 +96,13 @@ pub(super) struct Served {
 }
 
 impl Account {
-    /// What is shown of an object, its status and its history.
+    /// What is shown now of an object, its status and its history.
     pub(super) fn of(
         id: &AccountId,
         object: &ProviderAccount,
         status: Option<&ProviderAccountStatus>,
         served: Served,
+        now: Timestamp,
     ) -> Self {
         let spec = &object.spec;
         let status = status.cloned().unwrap_or_default();
@@ -121,7 +123,7 @@ impl Account {
             state: status.state.unwrap_or(State::Available).as_label().to_owned(),
             reason: status.reason,
             limited_until: status.limited_until,
-            windows: status.windows.into_iter().map(AccountWindow::of).collect(),
+            windows: status.windows.iter().map(|window| AccountWindow::of(window, now)).collect(),
             credentials: status
                 .credentials
                 .map(|known| AccountCredentials {
@@ -139,9 +141,10 @@ impl Account {
 }
 
 impl AccountWindow {
-    fn of(window: WindowStatus) -> Self {
+    fn of(seen: &WindowStatus, now: Timestamp) -> Self {
         // No `..`: a new field must decide whether it is shown.
-        let WindowStatus { name, utilization, resets_at, status, remaining, observed_at } = window;
+        let WindowStatus { name, utilization, resets_at, status, remaining, observed_at } =
+            window_at(seen, now);
         Self { name, utilization, resets_at, status, remaining, observed_at }
     }
 }
@@ -157,5 +160,42 @@ fn kind(kind: CredentialKind) -> &'static str {
         CredentialKind::ApiKey => "ApiKey",
         CredentialKind::OAuth => "OAuth",
         CredentialKind::None => "None",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_window_whose_reset_has_passed_is_empty() {
+        let object = json!({
+            "apiVersion": "penstock.dev/v1alpha1", "kind": "ProviderAccount", "metadata": { "name": "claude" },
+            "spec": { "provider": "anthropic", "credentials": { "secretRef": { "name": "claude" } } },
+        });
+        let window = |name: &str, utilization: f64, resets_at: &str| {
+            json!({
+                "name": name, "utilization": utilization, "resetsAt": resets_at, "status": "warning",
+                "remaining": 3, "observedAt": "2026-01-01T09:00:00Z",
+            })
+        };
+        let status = json!({ "windows": [
+            window("five_hour", 100.0, "2026-01-01T10:00:00Z"), window("seven_day", 40.0, "2026-01-05T10:00:00Z"),
+        ] });
+        let (object, status) =
+            (serde_json::from_value(object).unwrap(), serde_json::from_value(status).unwrap());
+        let shown = |now: &str| {
+            let id = AccountId::new("team", "claude").unwrap();
+            let now = now.parse().unwrap();
+            let windows = Account::of(&id, &object, Some(&status), Served::default(), now).windows;
+            windows
+                .into_iter()
+                .map(|it| (it.utilization, it.resets_at.is_some(), it.status))
+                .collect::<Vec<_>>()
+        };
+        let (full, half) = ((100.0, true, "warning".to_owned()), (40.0, true, "warning".to_owned()));
+        assert_eq!(shown("2026-01-01T09:59:59Z"), [full, half.clone()]);
+        assert_eq!(shown("2026-01-01T10:00:00Z"), [(0.0, false, "unknown".to_owned()), half]);
     }
 }
