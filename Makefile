@@ -98,6 +98,8 @@ lint: dashboard/node_modules ## Check formatting, lints and the rules of the hou
 	cargo fmt --all --check
 	.ci/check-house
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
+	# Left out of all targets, because it does not run with the other tests.
+	cargo clippy --locked -p penstock-e2e --test proof -- --deny warnings
 	cd dashboard && npm run --silent lint
 
 .PHONY: fmt

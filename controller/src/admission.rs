@@ -11,6 +11,7 @@
 //! pod from starting for a reason of our own: what cannot be answered is allowed, with a warning.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -25,7 +26,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::listener::TlsListener;
+use crate::listener::{TlsListener, serve_and_leave};
 use crate::metrics::AdmissionMetrics;
 
 pub mod bundle;
@@ -37,6 +38,9 @@ use review::{Answered, Review};
 pub const PATH: &str = "/inject";
 /// The API server itself takes requests up to 3 MiB; a review holds the object once.
 const LARGEST_REVIEW: usize = 4 << 20;
+/// After a stop was asked for: an API server that calls often is sent elsewhere by an answer, not by a closed connection,
+/// which would cost the pod its sidecar.
+const LAST_CALLS: Duration = Duration::from_secs(2);
 
 /// The webhook. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -51,7 +55,7 @@ impl Admission {
         Self { settings: Arc::new(settings), metrics }
     }
 
-    /// Serves the listener until `stop`, and ends the answers that were under way then.
+    /// Serves the listener until `stop` and two seconds more, and ends the answers that were under way then.
     ///
     /// # Errors
     /// If the listener has no address.
@@ -69,7 +73,7 @@ impl Admission {
             .route(PATH, post(inject))
             .layer(DefaultBodyLimit::max(LARGEST_REVIEW))
             .with_state(self);
-        axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+        serve_and_leave(listener, router, stop, LAST_CALLS).await
     }
 }
 

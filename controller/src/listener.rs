@@ -1,16 +1,24 @@
-//! Connections whose TLS handshake succeeded, for the listeners that proxies and the API server call.
+//! Connections whose TLS handshake succeeded, for the listeners that proxies and the API server call; and how a
+//! listener takes its leave of clients that keep their connections.
 
+use std::fmt::Debug;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
+use axum::middleware::map_response;
+use axum::response::Response;
 use futures_util::{Stream, StreamExt, stream};
+use http::HeaderValue;
+use http::header::CONNECTION;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
 
 /// A peer that does not finish its TLS handshake in this time is let go.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -50,6 +58,34 @@ impl axum::serve::Listener for TlsListener {
     }
 }
 
+/// Serves until `stop`, and for `last_calls` more, in which each answer sends its client to another connection. Whoever
+/// keeps a connection and calls just as it is closed gets no answer, so that only those are closed that nobody used.
+///
+/// # Errors
+/// Those of the listener.
+pub async fn serve_and_leave<L>(
+    listener: L,
+    router: Router,
+    stop: CancellationToken,
+    last_calls: Duration,
+) -> io::Result<()>
+where
+    L: axum::serve::Listener<Addr: Debug>,
+{
+    let leaving = stop.clone();
+    let router = router.layer(map_response(move |mut response: Response| {
+        if leaving.is_cancelled() {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        std::future::ready(response)
+    }));
+    let left = async move {
+        stop.cancelled().await;
+        tokio::time::sleep(last_calls).await;
+    };
+    axum::serve(listener, router).with_graceful_shutdown(left).await
+}
+
 /// Whichever handshake is done first. Those that fail are the peer's to explain.
 pub fn handshakes(
     listener: TcpListener,
@@ -80,4 +116,32 @@ pub fn handshakes(
         })
         .buffer_unordered(HANDSHAKES)
         .filter_map(|stream| std::future::ready(stream.map(Ok)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[tokio::test]
+    async fn a_kept_connection_is_answered_once_more_and_then_closed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, router) = (CancellationToken::new(), Router::new().route("/", get(async || "here")));
+        let long = Duration::from_secs(600);
+        tokio::spawn(serve_and_leave(listener, router, stop.clone(), long));
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        let mut first = Vec::new();
+        connection.write_all(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n").await.unwrap();
+        while !first.ends_with(b"here") {
+            assert!(connection.read_buf(&mut first).await.unwrap() > 0, "closed");
+        }
+        stop.cancel();
+        let mut last = String::new();
+        connection.write_all(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n").await.unwrap();
+        connection.read_to_string(&mut last).await.unwrap();
+        assert!(last.starts_with("HTTP/1.1 200") && last.ends_with("here"), "{last}");
+        assert!(last.contains("connection: close") && !first.windows(5).any(|it| it == b"close"), "{last}");
+    }
 }

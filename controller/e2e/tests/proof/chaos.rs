@@ -8,7 +8,7 @@ use kube::{Api, ResourceExt};
 use penstock_e2e::until;
 
 use super::history;
-use super::installation::{NAMESPACE, pods_of};
+use super::installation::{NAMESPACE, all_pods_of, pods_of};
 use super::team::{Team, alone_with_team};
 use super::workload::{EVERY_KIND, Load};
 
@@ -97,7 +97,7 @@ async fn every_pod_gets_its_sidecar_while_controllers_are_rolled() {
             team.cluster().kubectl(&["rollout", "restart", "-n", NAMESPACE, deployment]).await?;
             rolled_out(team, deployment).await?;
             until("none of the old controllers", async || {
-                let now = pods_of(team.cluster(), "controller").await?;
+                let now = all_pods_of(team.cluster(), "controller").await?;
                 ensure!(
                     before.iter().all(|old| now.iter().all(|pod| pod.uid() != old.uid())),
                     "some are left"
@@ -193,7 +193,7 @@ async fn scale(team: &Team<'_>, what: &str, replicas: u8) -> Result<()> {
 
 async fn gone(team: &Team<'_>, component: &str) -> Result<()> {
     until("no pod of it", async || {
-        let left = pods_of(team.cluster(), component).await?.len();
+        let left = all_pods_of(team.cluster(), component).await?.len();
         ensure!(left == 0, "{left} pods of {component} are left");
         Ok(())
     })

@@ -107,13 +107,25 @@ pub(crate) async fn upgrade(cluster: &Cluster, values: &[&str]) -> Result<()> {
     cluster.helm(&arguments).await.map(drop)
 }
 
-/// The names of the pods of a part of Penstock.
+/// The pods of a part of Penstock that are there to stay.
 pub(crate) async fn pods_of(cluster: &Cluster, component: &str) -> Result<Vec<Pod>> {
+    let mut found = all_pods_of(cluster, component).await?;
+    found.retain(stays);
+    Ok(found)
+}
+
+/// With those that are on their way out.
+pub(crate) async fn all_pods_of(cluster: &Cluster, component: &str) -> Result<Vec<Pod>> {
     let pods: Api<Pod> = Api::namespaced(cluster.client(), NAMESPACE);
     let labels = format!("app.kubernetes.io/component={component}");
     let mut found = pods.list(&ListParams::default().labels(&labels)).await?.items;
     found.sort_by_key(ResourceExt::name_any);
     Ok(found)
+}
+
+/// Whether nobody has asked for its end.
+pub(crate) fn stays(pod: &Pod) -> bool {
+    pod.metadata.deletion_timestamp.is_none()
 }
 
 /// `kubectl apply -f`.

@@ -78,7 +78,8 @@ async fn are_used_and_needed(cluster: &Cluster) -> Result<()> {
         // Those that an upgrade replaced had lost their rights before they ended.
         let running: Vec<String> =
             pods_of(cluster, "controller").await?.iter().map(ResourceExt::name_any).collect();
-        let missing = never_allowed(asked.iter().filter(|one| running.contains(&one.pod)).collect());
+        let of_running: Vec<_> = asked.iter().filter(|one| running.contains(&one.pod)).collect();
+        let missing = never_allowed(&of_running);
         ensure!(missing.is_empty(), "refused: {missing:?}");
         let witnesses = rights.iter().map(|right| (right, witness(right, &rights, &asked)));
         let needed: Vec<_> =
@@ -137,7 +138,7 @@ fn witness<'a>(right: &Right, all: &[Right], asked: &'a [Asked]) -> Option<&'a A
 }
 
 /// What was refused and never allowed afterwards: an API server that has just started knows no roles for a moment.
-fn never_allowed(asked: Vec<&Asked>) -> Vec<&Asked> {
+fn never_allowed<'a>(asked: &[&'a Asked]) -> Vec<&'a Asked> {
     let same = |one: &Asked, other: &Asked| {
         (&one.verb, &one.what, &one.namespace, &one.name)
             == (&other.verb, &other.what, &other.namespace, &other.name)

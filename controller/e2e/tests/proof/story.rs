@@ -4,7 +4,6 @@ use std::process::Stdio;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use futures_util::future::try_join_all;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;

@@ -4,14 +4,14 @@ use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client};
 use penstock_crds::ProviderAccount;
 use penstock_e2e::scratch::Scratch;
 use penstock_e2e::wait::PATIENCE;
 use penstock_e2e::{Cluster, await_condition, until, web};
 use serde_json::{Value, json};
 
-use super::installation::{Installation, NAMESPACE, PROVIDER, TURN};
+use super::installation::{Installation, NAMESPACE, PROVIDER, TURN, stays};
 use super::simulator::Simulator;
 
 /// What the accounts of every team are called, the preferred ones first.
@@ -220,8 +220,8 @@ impl<'a> Team<'a> {
     async fn addresses(&self, namespace: &str, labels: &str) -> Result<Vec<String>> {
         let pods: Api<Pod> = Api::namespaced(self.client(), namespace);
         let found = pods.list(&ListParams::default().labels(labels)).await?;
-        let address = |pod: Pod| pod.status.as_ref()?.pod_ip.clone().with_context(|| pod.name_any()).ok();
-        Ok(found.into_iter().filter_map(address).collect())
+        let address = |pod: Pod| pod.status?.pod_ip;
+        Ok(found.into_iter().filter(stays).filter_map(address).collect())
     }
 }
 
