@@ -42,11 +42,12 @@ async function ended(child: ChildProcess): Promise<void> {
 
 /** Starts it and waits until it has printed its addresses. */
 export async function startDemo(): Promise<Running> {
+  const penstock = program();
   const data = mkdtempSync(join(tmpdir(), "penstock-"));
   const any = "127.0.0.1:0";
   const listen = ["--proxy-listen", any, "--admin-listen", any, "--api-listen", any, "--grpc-listen", any];
   const folders = ["--data", join(data, "data"), "--config", join(data, "config")];
-  const child = spawn(program(), ["up", "--demo", ...folders, ...listen], {
+  const child = spawn(penstock, ["up", "--demo", ...folders, ...listen], {
     stdio: ["ignore", "pipe", "pipe"],
   });
   const stop = async () => {
