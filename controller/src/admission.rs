@@ -39,7 +39,7 @@ pub const PATH: &str = "/inject";
 /// The API server itself takes requests up to 3 MiB; a review holds the object once.
 const LARGEST_REVIEW: usize = 4 << 20;
 /// After a stop was asked for: an API server that calls often is sent elsewhere by an answer, not by a closed connection,
-/// which would cost the pod its sidecar.
+/// which would cost the pod its sidecar. Shorter than what a stopping process leaves its listeners (`app/tasks.rs`).
 const LAST_CALLS: Duration = Duration::from_secs(2);
 
 /// The webhook. Cheap to clone.

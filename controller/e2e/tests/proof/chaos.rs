@@ -77,13 +77,7 @@ async fn there_is_no_controller_for_a_while() {
 #[tokio::test]
 async fn controllers_and_gateways_are_rolled() {
     under_load(async |team: &Team, _: &Load<'_>| {
-        let all = ["deployment/penstock-controller", "deployment/penstock-gateway"];
-        let restart = [&["rollout", "restart", "-n", NAMESPACE], &all[..]].concat();
-        team.cluster().kubectl(&restart).await?;
-        for one in all {
-            rolled_out(team, one).await?;
-        }
-        Ok(())
+        roll(team, &["deployment/penstock-controller", "deployment/penstock-gateway"]).await
     })
     .await;
 }
@@ -93,9 +87,7 @@ async fn every_pod_gets_its_sidecar_while_controllers_are_rolled() {
     alone_with_team(async |team: &Team| {
         let rolled = async {
             let before: Vec<_> = pods_of(team.cluster(), "controller").await?;
-            let deployment = "deployment/penstock-controller";
-            team.cluster().kubectl(&["rollout", "restart", "-n", NAMESPACE, deployment]).await?;
-            rolled_out(team, deployment).await?;
+            roll(team, &["deployment/penstock-controller"]).await?;
             until("none of the old controllers", async || {
                 let now = all_pods_of(team.cluster(), "controller").await?;
                 ensure!(
@@ -198,6 +190,15 @@ async fn gone(team: &Team<'_>, component: &str) -> Result<()> {
         Ok(())
     })
     .await
+}
+
+/// Replaces every pod of these.
+async fn roll(team: &Team<'_>, all: &[&str]) -> Result<()> {
+    team.cluster().kubectl(&[&["rollout", "restart", "-n", NAMESPACE], all].concat()).await?;
+    for one in all {
+        rolled_out(team, one).await?;
+    }
+    Ok(())
 }
 
 async fn rolled_out(team: &Team<'_>, what: &str) -> Result<()> {
