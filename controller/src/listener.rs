@@ -130,17 +130,24 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let (stop, router) = (CancellationToken::new(), Router::new().route("/", get(async || "here")));
         let long = Duration::from_secs(600);
-        tokio::spawn(serve_and_leave(listener, router, stop.clone(), long));
-        let mut connection = TcpStream::connect(address).await.unwrap();
-        let mut first = Vec::new();
-        connection.write_all(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n").await.unwrap();
-        while !first.ends_with(b"here") {
-            assert!(connection.read_buf(&mut first).await.unwrap() > 0, "closed");
-        }
-        stop.cancel();
-        let mut last = String::new();
-        connection.write_all(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n").await.unwrap();
-        connection.read_to_string(&mut last).await.unwrap();
+        let serving = serve_and_leave(listener, router, stop.clone(), long);
+        let client = async {
+            let mut connection = TcpStream::connect(address).await.unwrap();
+            let mut first = Vec::new();
+            connection.write_all(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n").await.unwrap();
+            while !first.ends_with(b"here") {
+                assert!(connection.read_buf(&mut first).await.unwrap() > 0, "closed");
+            }
+            stop.cancel();
+            let mut last = String::new();
+            connection.write_all(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n").await.unwrap();
+            connection.read_to_string(&mut last).await.unwrap();
+            (first, last)
+        };
+        let (first, last) = tokio::select! {
+            answers = client => answers,
+            ended = serving => panic!("nobody serves: {ended:?}"),
+        };
         assert!(last.starts_with("HTTP/1.1 200") && last.ends_with("here"), "{last}");
         assert!(last.contains("connection: close") && !first.windows(5).any(|it| it == b"close"), "{last}");
     }
